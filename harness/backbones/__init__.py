@@ -1,0 +1,10 @@
+"""Image-text similarity models. To add one: a module with its class, and one line in `BACKBONES`."""
+
+from harness.backbones.base import Backbone, Encoded
+from harness.backbones.saf import SAF
+from harness.backbones.sgr import SGR
+from harness.backbones.vse_infinity import VSEInfinity
+
+BACKBONES: dict[str, type[Backbone]] = {"vse_infinity": VSEInfinity, "saf": SAF, "sgr": SGR}
+
+__all__ = ["BACKBONES", "SAF", "SGR", "Backbone", "Encoded", "VSEInfinity"]

@@ -1,0 +1,58 @@
+"""VSE-infinity: one vector per image and per text, cosine similarity.
+
+Source: Chen et al., "Learning the Best Pooling Strategy for Visual Semantic Embedding", CVPR 2021, with precomputed regions
+and a BiGRU text encoder, as CRCL (NeurIPS 2023) uses it.
+
+Differs from the released code in:
+- BatchNorm's statistics leave padded regions out (only matters in training with dropped regions).
+- The checkpoint's BatchNorm after the last layer, which the released code creates and never applies, is absent.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from harness.backbones.base import Backbone, Encoded, l2_normalise
+from harness.backbones.encoders import RegionProjection, WordEncoder
+from harness.backbones.gpo import GPO
+
+
+class VSEInfinity(Backbone):
+    """VSE-infinity: generalised pooling of regions and words into one vector each; cosine similarity."""
+
+    def __init__(
+        self,
+        region_dim: int,
+        vocabulary_size: int,
+        *,
+        embed_dim: Annotated[int, Field(ge=2)] = 1024,
+        word_dim: Annotated[int, Field(ge=1)] = 300,
+        gpo_dim: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ) -> None:
+        super().__init__(region_dim, vocabulary_size)
+        self.embed_dim = embed_dim
+        self.word_dim = word_dim
+        self.gpo_dim = gpo_dim
+        self.dropout = dropout
+        self.regions_to_vectors = RegionProjection(region_dim, embed_dim)
+        self.image_pool = GPO(gpo_dim)
+        self.words_to_states = WordEncoder(vocabulary_size, word_dim, embed_dim, dropout=dropout)
+        self.text_pool = GPO(gpo_dim)
+
+    def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
+        """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, embed_dim)."""
+        self._check("regions", regions, lengths)
+        vectors = self.regions_to_vectors(regions, lengths)
+        return Encoded(l2_normalise(self.image_pool(vectors, lengths)), lengths)
+
+    def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
+        """tokens (texts, L), lengths (texts,) -> unit vectors (texts, embed_dim)."""
+        self._check("tokens", tokens, lengths)
+        states = self.words_to_states(tokens, lengths)
+        return Encoded(l2_normalise(self.text_pool(states, lengths)), lengths)
+
+    def similarity(self, images: Encoded, texts: Encoded, *, raw: bool = False) -> Tensor:
+        """Cosines (images, texts), with or without `raw`: there is no activation."""
+        return images.values @ texts.values.T

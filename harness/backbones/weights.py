@@ -1,0 +1,48 @@
+"""A network in one file: weights, and beside them what is needed to build it again. safetensors: no code inside."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from harness.backbones.base import Backbone
+from harness.errors import HarnessError
+from harness.files import write_atomic
+
+
+def save_backbone(path: Path, backbone: Backbone) -> None:
+    """Write a network; `load_backbone` builds it again."""
+    from harness.backbones import BACKBONES
+
+    name = next(name for name, cls in BACKBONES.items() if cls is type(backbone))
+    build = {
+        "name": name,
+        "region_dim": backbone.region_dim,
+        "vocabulary_size": backbone.vocabulary_size,
+        "keywords": backbone.configuration(),
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in backbone.state_dict().items()}
+    write_atomic(path, save(tensors, metadata={"backbone": json.dumps(build)}))
+
+
+def load_backbone(path: Path) -> Backbone:
+    """A network as `save_backbone` wrote it, on the CPU, in evaluation mode.
+
+    Raises:
+        HarnessError: no such file, not safetensors, or not written by this project.
+    """
+    from harness.backbones import BACKBONES
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise HarnessError(f"{path}: is not a readable .safetensors file ({error})") from None
+    if "backbone" not in metadata:
+        raise HarnessError(f"{path}: has no backbone in its metadata; `harness data import-checkpoint` writes one")
+    build = json.loads(metadata["backbone"])
+    backbone = BACKBONES[build["name"]](build["region_dim"], build["vocabulary_size"], **build["keywords"])
+    backbone.load_state_dict(tensors)
+    return backbone.eval()

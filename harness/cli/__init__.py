@@ -1,0 +1,81 @@
+"""One module per verb, loaded when it is called: `harness --help` imports none of them."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+
+VERBS = {
+    "list": "What there is: experiments, reports, methods, backbones, noise models, datasets.",
+    "check": "Validate a grid, expand it, estimate its cost.",
+    "run": "Train a grid: what is finished is skipped, what was killed continues.",
+    "status": "Done, running, failed and waiting cells of a grid.",
+    "report": "Tables and figures over finished runs, the published numbers beside ours.",
+    "diagnose": "Say in words what went wrong in a run, with the figures behind it.",
+    "ensemble": "Score the mean similarity of two finished runs (SGRAF = SAF + SGR).",
+    "evaluate": "Score a network file on a dataset.",
+    "data": "Build, check and import data.",
+    "verify": "Compare with golden values of the official implementations.",
+    "sync": "Rebuild the MLflow mirror from the cell folders.",
+    "ui": "Open the MLflow pages on the right store.",
+    "cell": "Train one cell; what the launchers start.",
+}
+
+
+class _Lazy(click.Group):
+    """A group that knows its verbs and their one-line help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"harness.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from harness.errors import suggest
+
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            raise HarnessError(f"harness {args[0]}: no such verb; {suggest(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="harness")
+def group() -> None:
+    """CRCL Harness: reproduce, compare and extend methods for noisy correspondence in image-text matching.
+
+    Start with `harness list`, then `harness check demo` and `harness run demo`.
+    """
+
+
+def main() -> None:
+    """The console script. Bad input is one line and exit status 2; no traceback."""
+    try:
+        status = group(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted; the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `harness list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

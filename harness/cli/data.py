@@ -1,0 +1,147 @@
+"""`harness data`: build a dataset folder, check one, import a checkpoint. A verb imports what it needs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from harness.cli import options
+from harness.errors import HarnessError
+
+
+@click.group("data", help="Build, check and import what runs are trained on.")
+def command() -> None:
+    pass
+
+
+@command.command("build")
+@click.argument("benchmark", required=False, metavar="[twemoji]")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder or zip archive of pictures.")
+@click.option(
+    "--captions", type=click.Path(path_type=Path), help="CSV: image, split (train, dev, test), caption."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to make, best in the data folder: data/NAME."
+)
+@click.option(
+    "--encoder",
+    help="efficientnet-lite0 (the default), or a transformers vision model: hub name or local folder.",
+)
+@click.option(
+    "--regions", type=int, help="A square number: the feature map is pooled to that grid.  [default: 36]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    help="Of the files.  [default: float32, of twemoji float16]",
+)
+@click.option(
+    "--captions-per-image", type=click.IntRange(min=1), help="Take the first N captions of each image."
+)
+@click.option(
+    "--test-from",
+    type=click.Choice(["dev"]),
+    default="dev",
+    show_default=True,
+    help="The split that doubles as test where there are no test rows.",
+)
+@click.option(
+    "--licence", default="not stated", show_default=True, help="Of the pictures, for the dataset's card."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Pictures encoded at once.  [default: 16]")
+@click.option("--device", help="auto, cpu, cuda or mps.  [default: auto, of twemoji cpu]")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace a finished build, or an unfinished one with other settings."
+)
+@options.data
+def build(
+    benchmark: str | None,
+    images: Path | None,
+    captions: Path | None,
+    out: Path | None,
+    captions_per_image: int | None,
+    test_from: str,
+    licence: str,
+    overwrite: bool,
+    data: Path,
+    **recipe: str | int | None,
+) -> None:
+    """Make a dataset folder from your own pictures and captions, or the embedded benchmark twemoji.
+
+    A build that was interrupted continues when the same command is run again.
+    """
+    from harness.data.build import Recipe, build_dataset, build_twemoji
+    from harness.data.build.twemoji import RECIPE
+
+    given = {name: value for name, value in recipe.items() if value is not None}
+    sources = {"--images": images, "--captions": captions, "--out": out}
+    if benchmark is not None:
+        if benchmark != "twemoji":
+            raise HarnessError(
+                f"data build {benchmark}: unknown; accepted: twemoji, or --images, --captions and --out"
+            )
+        if refused := [name for name, value in sources.items() if value is not None]:
+            raise HarnessError(
+                f"data build twemoji: takes no {', '.join(refused)}; it goes into --data, now {data}"
+            )
+        build_twemoji(data, replace(RECIPE, **given), overwrite=overwrite, say=click.echo)  # type: ignore[arg-type]
+        return
+    if images is None or captions is None or out is None:
+        absent = ", ".join(name for name, value in sources.items() if value is None)
+        raise HarnessError(
+            f"data build: {absent} missing; accepted: --images DIR|ZIP --captions FILE.csv --out DIR, or "
+            "`harness data build twemoji`"
+        )
+    build_dataset(
+        images,
+        captions,
+        out,
+        Recipe(**given),  # type: ignore[arg-type]
+        captions_per_image=captions_per_image,
+        test_from=test_from,
+        licence=licence,
+        overwrite=overwrite,
+        say=click.echo,
+    )
+
+
+@command.command("check")
+@click.argument("name")
+@click.option(
+    "--noise-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A noise index (.npy) that must fit.",
+)
+@options.data
+def check(name: str, noise_file: Path | None, data: Path) -> None:
+    """Check counts, shapes, finite values, duplicates, captions and words; exits with 1 on an error."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.data.check import check_dataset
+
+    findings = check_dataset(name, data, noise_file)
+    table = Table(title=f"{name} in {data}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("level", "check", "finding"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        colour = {"error": "red", "warning": "yellow"}.get(finding.level)
+        table.add_row(finding.level, finding.name, finding.text, style=colour)
+    Console().print(table)
+    errors = sum(finding.level == "error" for finding in findings)
+    click.echo(f"{name}: {errors or 'no'} error{'' if errors == 1 else 's'} in {len(findings)} findings")
+    if errors:
+        raise SystemExit(1)
+
+
+@command.command("import-checkpoint")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.safetensors to write."
+)
+def import_official(file: Path, out: Path) -> None:
+    """Turn an official checkpoint (model_best.pth.tar) into our safetensors, without running its pickle."""
+    from harness.backbones.official import import_checkpoint
+
+    for key, value in import_checkpoint(file, out).items():
+        click.echo(f"{key}: {value}")

@@ -1,0 +1,40 @@
+"""`harness sync`: bring the MLflow mirror up to date from the cell folders."""
+
+import time
+from pathlib import Path
+
+import click
+
+from harness.cli import options
+
+
+@click.command()
+@options.runs
+@click.option(
+    "--store",
+    metavar="URI",
+    help="Tracking store; default MLFLOW_TRACKING_URI, then mlflow.db beside the runs.",
+)
+@click.option("--rebuild", is_flag=True, help="Delete the runs in the store first and log them anew.")
+def command(runs: Path, store: str | None, rebuild: bool) -> None:
+    """Log to MLflow what the cell folders have and it lacks: after a server was down, or runs were copied
+    here."""
+    from rich.progress import track
+
+    from harness.ledger import Ledger
+    from harness.reporting.curves import figures
+    from harness.tracking import forget, mirror_cell, open_store
+
+    cells = list(Ledger(runs).cells())
+    if not cells:
+        print(f"{runs}: no runs yet; `harness run demo` makes some")
+        return
+    begin = time.monotonic()
+    opened = open_store(store, runs)
+    for cell in track(cells, description="cells", transient=True):
+        if rebuild:
+            forget(opened, cell)
+        mirror_cell(opened, cell, figures=figures)
+    print(
+        f"{opened.uri}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {time.monotonic() - begin:.1f} s"
+    )

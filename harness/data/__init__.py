@@ -1,0 +1,22 @@
+"""Data: the field's precomputed-feature layout, captions as word numbers, and batches of training pairs."""
+
+from harness.data.augmentation import Augmentation
+from harness.data.batches import Batch, PairBatches
+from harness.data.cards import CARDS, DatasetCard
+from harness.data.dataset import Captions, Dataset, Split, open_dataset
+from harness.data.tokenizer import tokenize
+from harness.data.vocabulary import Vocabulary
+
+__all__ = [
+    "CARDS",
+    "Augmentation",
+    "Batch",
+    "Captions",
+    "Dataset",
+    "DatasetCard",
+    "PairBatches",
+    "Split",
+    "Vocabulary",
+    "open_dataset",
+    "tokenize",
+]

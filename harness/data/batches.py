@@ -1,0 +1,105 @@
+"""Training pairs in batches that depend on (seed, piece, epoch, step) alone, never on what was drawn before.
+
+So a run killed in the middle of an epoch goes on with the batches it would have had. One thread reads ahead
+of the training step.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.data.augmentation import Augmentation
+from harness.data.dataset import Split
+from harness.data.vocabulary import Vocabulary
+from harness.errors import HarnessError
+from harness.seeds import rng_for
+
+_AHEAD = 2  # batches read before they are asked for
+
+
+@dataclass
+class Batch:
+    """Pairs of an image and a caption; pair i is row i of every tensor."""
+
+    regions: Tensor  # float32 (B, R, D), zeros behind a row's region_lengths
+    region_lengths: Tensor  # int64 (B,)
+    tokens: Tensor  # int64 (B, L), zeros behind a row's lengths
+    lengths: Tensor  # int64 (B,)
+    pair_ids: Tensor  # int64 (B,), the caption's place in the split: the key of per-pair state
+
+    def __len__(self) -> int:
+        return len(self.pair_ids)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on `device`."""
+        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+class PairBatches:
+    """Shuffled batches of the pairs (image paired_image[i], caption i), augmented if asked for."""
+
+    def __init__(
+        self,
+        split: Split,
+        paired_image: np.ndarray,  # int64 (captions,)
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None,
+        vocabulary: Vocabulary,
+        seed: int,
+    ) -> None:
+        pairs, images = len(split.captions), len(split.regions)
+        if paired_image.shape != (pairs,) or paired_image.min() < 0 or paired_image.max() >= images:
+            raise HarnessError(
+                f"paired_image: shape {paired_image.shape}; accepted: one image in 0..{images - 1} for each "
+                f"of the {pairs} captions of {split.name}; use the noise index of this data set"
+            )
+        if batch_size < 2 or pairs < 2:
+            raise HarnessError(
+                f"batch_size {batch_size} with {pairs} pairs; accepted: at least 2 of each, "
+                "because a loss compares pairs"
+            )
+        self.split, self.paired_image = split, paired_image
+        self.batch_size, self.augmentation, self.vocabulary, self.seed = (
+            batch_size,
+            augmentation,
+            vocabulary,
+            seed,
+        )
+
+    def __len__(self) -> int:
+        """Steps per epoch: a last batch of a single pair, with nothing to compare it to, is left out."""
+        whole, rest = divmod(len(self.split.captions), self.batch_size)
+        return whole + (rest > 1)
+
+    def epoch(self, piece: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from `start_step` on, read ahead by one thread."""
+        order = rng_for("batch", self.seed, piece, epoch).permutation(len(self.split.captions))
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as reader:
+            ahead: deque[Future[Batch]] = deque()
+            try:
+                for step in range(start_step, len(self)):
+                    pairs = order[step * self.batch_size : (step + 1) * self.batch_size]
+                    ahead.append(reader.submit(self._read, pairs, piece, epoch, step))
+                    if len(ahead) > _AHEAD:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:  # left early: what nobody will take is not read
+                reader.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, pairs: np.ndarray, piece: int, epoch: int, step: int) -> Batch:
+        tokens, lengths = self.split.captions.padded(pairs)
+        regions = self.split.gather(self.paired_image[pairs])
+        region_lengths = np.full(len(pairs), regions.shape[1], dtype=np.int64)
+        if self.augmentation:
+            rng = rng_for("augment", self.seed, piece, epoch, step)
+            tokens, lengths = self.augmentation.tokens(tokens, lengths, self.vocabulary, rng)
+            regions, region_lengths = self.augmentation.regions(regions, rng)
+        arrays = (regions, region_lengths, tokens, lengths, pairs)
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))

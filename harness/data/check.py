@@ -1,0 +1,178 @@
+"""What `harness data check` finds: counts, shapes, finite values, duplicates, captions, vocabulary, noise.
+
+Every feature value is read once, in chunks, so memory stays small; 33 GB take a few minutes.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from harness.data import layout
+from harness.data.dataset import Dataset, Split, open_dataset
+from harness.errors import HarnessError
+
+CHUNK_BYTES = 32 * 2**20
+UNKNOWN_SHARE = 0.05  # of a split's words; above it the vocabulary hardly fits the captions
+LONG_CAPTION = 100  # words; one such caption makes its whole batch as long
+RATE_TOLERANCE = 0.005  # between a noise file's realised rate and the one in its name
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, how it stands, and the figure behind it."""
+
+    name: str
+    level: Literal["ok", "warning", "error"]
+    text: str
+
+
+def _finding(name: str, text: str, *, error: str = "", warning: str = "") -> Finding:
+    """A finding that is as bad as the worst of what is said about it; nothing said is ok."""
+    level: Literal["ok", "warning", "error"] = "error" if error else "warning" if warning else "ok"
+    return Finding(name, level, "; ".join(part for part in (text, error, warning) if part))
+
+
+def check_dataset(name: str, root: Path, noise_file: Path | None = None) -> list[Finding]:
+    """Findings on the data set `name` under the data folder `root`, and on how `noise_file` (.npy) fits it.
+
+    Raises HarnessError when the data set is not there at all; everything else is a finding.
+    """
+    dataset = open_dataset(name, root)
+    promised = [split for split in dataset.card.images if split in layout.SPLITS]
+    findings: list[Finding] = []
+    images: dict[str, list[bytes]] = {}  # split -> hash of each image's features
+    for split_name in dict.fromkeys([*dataset.splits, *promised]):
+        try:
+            split = dataset.split(split_name)
+            findings += _counts(dataset, split)
+            features = layout.open_features(layout.split_files(dataset.folder, split_name).features)
+            bad, empty, hashes = _scan(features)
+            findings.append(_values(split, features, bad, empty))
+            copies = len(features) // len(split.regions)
+            if copies > 1:
+                findings.append(_copies(split, copies, hashes))
+            images[split_name] = hashes[::copies]
+            findings += [_captions(split), _coverage(dataset, split)]
+        except HarnessError as error:
+            findings.append(_finding(split_name, "", error=str(error)))
+    findings += _duplicates(dataset, images)
+    if noise_file is not None:
+        findings.append(_noise(dataset, noise_file))
+    return findings
+
+
+def _counts(dataset: Dataset, split: Split) -> Iterator[Finding]:
+    card = dataset.card
+    images, regions, dim = split.regions.shape
+    each = len(split.captions) // images
+    expected = card.images.get(split.name)
+    wrong = "" if expected in (None, images) else f"the card of {dataset.name} says {expected:,} images"
+    text = f"{images:,} images, {len(split.captions):,} captions, {each} each"
+    yield _finding(f"{split.name} counts", text, error=wrong)
+
+    wanted = (card.regions or regions, card.region_dim or dim)
+    wrong = f"the card of {dataset.name} says {wanted[0]} regions of {wanted[1]}"
+    text = f"{regions} regions of {dim} {split.regions.dtype} numbers"
+    yield _finding(f"{split.name} shape", text, error=wrong if wanted != (regions, dim) else "")
+
+
+def _scan(features: np.ndarray) -> tuple[list[int], list[int], list[bytes]]:
+    """Rows with values that are not finite, rows of zeros, and a hash of every row."""
+    bad: list[int] = []
+    empty: list[int] = []
+    hashes: list[bytes] = []
+    rows = max(1, CHUNK_BYTES // features[0].nbytes)
+    for start in range(0, len(features), rows):
+        chunk = features[start : start + rows]  # (rows, regions, dim)
+        bad += (start + np.flatnonzero(~np.isfinite(chunk).all(axis=(1, 2)))).tolist()
+        empty += (start + np.flatnonzero(~chunk.any(axis=(1, 2)))).tolist()
+        hashes += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in chunk]
+        layout.release(features)
+    return bad, empty, hashes
+
+
+def _values(split: Split, features: np.ndarray, bad: list[int], empty: list[int]) -> Finding:
+    wrong = f"{len(bad)} rows hold NaN or infinity, the first is row {bad[0]}" if bad else ""
+    odd = f"{len(empty)} rows are all 0, the first is row {empty[0]}" if empty else ""
+    text = f"{features.size:,} values in {len(features):,} rows"
+    return _finding(f"{split.name} values", text + ("" if bad else ", all finite"), error=wrong, warning=odd)
+
+
+def _copies(split: Split, copies: int, hashes: list[bytes]) -> Finding:
+    unlike = [row for row in range(len(hashes)) if hashes[row] != hashes[row - row % copies]]
+    wrong = f"row {unlike[0]} is no copy ({len(unlike)} such rows)" if unlike else ""
+    text = f"each image's row stands there {copies} times, one is used"
+    return _finding(f"{split.name} copies", text, error=wrong)
+
+
+def _captions(split: Split) -> Finding:
+    words = split.captions.lengths - 2  # without <start> and <end>
+    odd = []
+    if empty := int((words == 0).sum()):
+        odd.append(f"{empty} are empty, the first is line {int(words.argmin()) + 1}")
+    if long := int((words > LONG_CAPTION).sum()):
+        odd.append(
+            f"{long} have more than {LONG_CAPTION} and slow down their batches, "
+            f"the longest is line {int(words.argmax()) + 1}"
+        )
+    text = f"{words.min()} to {words.max()} words, median {np.median(words):g}"
+    return _finding(f"{split.name} captions", text, warning="; ".join(odd))
+
+
+def _coverage(dataset: Dataset, split: Split) -> Finding:
+    words = len(split.captions.ids) - 2 * len(split.captions)
+    unknown = int((split.captions.ids == dataset.vocabulary.unk).sum())
+    share = unknown / max(1, words)
+    origin = dataset.vocabulary_file or "built from train and dev"
+    odd = f"above {UNKNOWN_SHARE:.0%} it hardly fits these captions" if share > UNKNOWN_SHARE else ""
+    text = f"{share:.2%} of words are unknown to the {len(dataset.vocabulary):,} of the vocabulary ({origin})"
+    return _finding(f"{split.name} vocabulary", text, warning=odd)
+
+
+def _duplicates(dataset: Dataset, images: dict[str, list[bytes]]) -> Iterator[Finding]:
+    """Images with the features, or the id, of another one in the same split or in one looked at before."""
+    first: dict[bytes | str, str] = {}
+    for split, hashes in images.items():
+        again = _again(first, split, hashes)
+        odd = f"{len(again)} are alike, such as {again[0]}" if again else ""
+        yield _finding(f"{split} duplicates", "features compared with all before", warning=odd)
+        if layout.split_files(dataset.folder, split).ids.is_file():
+            again = _again(first, split, dataset.split(split).image_ids)
+            odd = f"{len(again)} occur twice, such as {again[0]}" if again else ""
+            yield _finding(f"{split} ids", "image ids compared with all before", warning=odd)
+
+
+def _again(first: dict[bytes | str, str], split: str, keys: Iterable[bytes | str]) -> list[str]:
+    """Where a key was met before, as "test 3 = train 7"; `first` remembers where each was met first."""
+    met = [(f"{split} {image}", key) for image, key in enumerate(keys)]
+    return [f"{place} = {first[key]}" for place, key in met if first.setdefault(key, place) != place]
+
+
+def _noise(dataset: Dataset, path: Path) -> Finding:
+    """How a published noise index fits: length, range, realised rate against the one in its name."""
+    try:
+        index = np.load(path, allow_pickle=False)
+        split = dataset.split("train")
+    except (OSError, ValueError, EOFError) as error:
+        return _finding("noise file", f"{path}", error=f"cannot be read as .npy ({error})")
+    except HarnessError as error:
+        return _finding("noise file", f"{path}", error=str(error))
+    images, truth = len(split.regions), split.image_of_caption
+    accepted = f"accepted: whole numbers, {len(truth)} (one per caption) or {images} (one per image)"
+    if not isinstance(index, np.ndarray) or index.dtype.kind not in "iu":
+        return _finding("noise file", f"{path}", error=f"not an array of whole numbers; {accepted}")
+    if index.shape not in ((len(truth),), (images,)):
+        return _finding("noise file", f"{path}", error=f"shape {index.shape}; {accepted}")
+    if index.min() < 0 or index.max() >= images:
+        wrong = f"values {index.min()} to {index.max()}; accepted: 0 to {images - 1}"
+        return _finding("noise file", f"{path}", error=wrong)
+    paired = index if len(index) == len(truth) else index[truth]  # one image per caption
+    rate = float((paired != truth).mean())
+    named = re.search(r"_([01]?\.\d+|[01])$", path.stem)
+    wrong = f"its name says {named[1]}" if named and abs(float(named[1]) - rate) > RATE_TOLERANCE else ""
+    return _finding("noise file", f"{path}: {len(index):,} entries, realised rate {rate:.4f}", error=wrong)

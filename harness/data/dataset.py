@@ -1,0 +1,217 @@
+"""A data set on disk: splits, vocabulary, digest. Captions are read, features stay in a memory map."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from harness.data import layout
+from harness.data.cards import CARD_FILE, CARDS, DatasetCard
+from harness.data.tokenizer import Tokens, cached_tokens
+from harness.data.vocabulary import Vocabulary, caption_ids
+from harness.errors import HarnessError, suggest
+
+_SAMPLED_ROWS = 64  # feature rows of a split that its digest covers
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Word numbers with <start> and <end>: caption i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: np.ndarray  # int32 (words of all captions,)
+    offsets: np.ndarray  # int64 (captions + 1,)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Words per caption, int64 (captions,)."""
+        return np.diff(self.offsets)
+
+    def padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The captions `rows` (B,), zero-padded: tokens int64 (B, longest), lengths int64 (B,)."""
+        first = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - first
+        column = np.arange(int(lengths.max(initial=0)))
+        inside = column < lengths[:, None]  # (B, longest)
+        tokens = np.zeros(inside.shape, dtype=np.int64)
+        tokens[inside] = self.ids[(first[:, None] + column)[inside]]
+        return tokens, lengths
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: distinct images, their captions, and which image each caption belongs to."""
+
+    name: str
+    regions: np.ndarray  # memory map (images, R, D), float32 or float16
+    captions: Captions
+    texts: list[str]  # captions as written
+    image_of_caption: np.ndarray  # int64 (captions,)
+    image_ids: list[str]  # (images,)
+
+    def gather(self, images: np.ndarray) -> np.ndarray:
+        """Regions of `images` (n,), in any order and repetition, copied as float32 (n, R, D)."""
+        return layout.gather(self.regions, images)
+
+    def images(self, count: int | None) -> "Split":
+        """The split with its first `count` images (all for None, or when it has no more)."""
+        if count is None or count >= len(self.regions):
+            return self
+        captions = count * (len(self.captions) // len(self.regions))
+        offsets = self.captions.offsets[: captions + 1]
+        return replace(
+            self,
+            regions=self.regions[:count],
+            captions=Captions(self.captions.ids[: offsets[-1]], offsets),
+            texts=self.texts[:captions],
+            image_of_caption=self.image_of_caption[:captions],
+            image_ids=self.image_ids[:count],
+        )
+
+
+class Dataset:
+    """A folder in the field's layout. Splits are opened when asked for and kept."""
+
+    def __init__(self, name: str, folder: Path, card: DatasetCard) -> None:
+        self.name, self.folder, self.card = name, folder, card
+        self._splits: dict[str, Split] = {}
+        self._texts: dict[str, tuple[list[str], list[str] | None]] = {}
+
+    def has(self, split: str) -> bool:
+        """Whether the split's features and captions are there."""
+        return split in layout.SPLITS and not layout.split_files(self.folder, split).missing
+
+    def split(self, name: str) -> Split:
+        """The split "train", "dev", "test" (MS-COCO: all 5,000 images) or "testall"."""
+        if name not in self._splits:
+            self._splits[name] = self._open(name)
+        return self._splits[name]
+
+    @cached_property
+    def region_dim(self) -> int:
+        """Length of a region's feature vector."""
+        return int(layout.open_features(layout.split_files(self.folder, self.splits[0]).features).shape[2])
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits that are there; testall is known as test."""
+        return [name for name in ("train", "dev", "test") if self.has(name)]
+
+    @property
+    def vocabulary_file(self) -> Path | None:
+        """vocab/<folder or card name>_vocab.json in the data set's folder or beside that folder."""
+        names = dict.fromkeys((self.folder.name, self.card.folder, self.card.name, self.name))
+        places = (self.folder / "vocab", self.folder.parent / "vocab")
+        files = (place / f"{name}_vocab.json" for place in places for name in names)
+        return next((file for file in files if file.is_file()), None)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The official file's words, else those seen at least 4 times in train and dev."""
+        if self.vocabulary_file:
+            return Vocabulary.load(self.vocabulary_file)
+        if not self.has("train"):
+            raise HarnessError(
+                f"{self.name}: no vocabulary: {self.folder} has neither vocab/{self.folder.name}_vocab.json "
+                "nor train captions to build one from; copy either there"
+            )
+        return Vocabulary.build(self.tokens(split) for split in ("train", "dev") if self.has(split))
+
+    def texts(self, split: str) -> tuple[list[str], list[str] | None]:
+        """The split's captions as written, and the image ids that their file carries, if any."""
+        if split not in self._texts:
+            if split not in layout.SPLITS:
+                raise HarnessError(f"{self.name}: no split {split!r}; {suggest(split, layout.SPLITS)}")
+            files = layout.split_files(self.folder, split)
+            if files.missing:
+                raise missing(self.name, self.folder, files.missing, self.card)
+            self._texts[split] = layout.read_captions(files.captions)
+        return self._texts[split]
+
+    def tokens(self, split: str) -> Tokens:
+        """The split's tokens, from the cache where there is one."""
+        return cached_tokens(self.texts(split)[0], self.folder)
+
+    def _open(self, name: str) -> Split:
+        texts, ids = self.texts(name)
+        files = layout.split_files(self.folder, name)
+        features = layout.open_features(files.features)
+        regions = layout.distinct_images(features, len(texts), self.card.captions_per_image, files.features)
+        if regions.shape[2] != self.region_dim:
+            raise HarnessError(
+                f"{files.features}: region features of {regions.shape[2]} numbers; accepted: "
+                f"{self.region_dim}, as in {self.splits[0]}; make the splits with one encoder"
+            )
+        captions = Captions(*caption_ids(self.tokens(name), self.vocabulary))
+        per_image = len(texts) // len(regions)
+        return Split(
+            name=name,
+            regions=regions,
+            captions=captions,
+            texts=texts,
+            image_of_caption=np.arange(len(texts), dtype=np.int64) // per_image,
+            image_ids=layout.read_ids(files, len(regions), len(texts), ids),
+        )
+
+    def digest(self) -> str:
+        """A sha256 over captions, ids, vocabulary file, and the features' sizes, headers and sampled rows.
+
+        Cheap (about 20 MB read per split), the same wherever the folder lies, and not proof against a change
+        between sampled rows.
+        """
+        whole = hashlib.sha256()
+        for label, content in self._digested():
+            whole.update(label.encode() + b"\0" + hashlib.sha256(content).digest())
+        return whole.hexdigest()
+
+    def _digested(self) -> Iterator[tuple[str, bytes]]:
+        for split in self.splits:
+            files = layout.split_files(self.folder, split)
+            for path in files.present:
+                if path != files.features:
+                    yield path.name, path.read_bytes()
+                    continue
+                features = layout.open_features(path)
+                yield path.name, f"{path.stat().st_size} {features.dtype.str} {features.shape}".encode()
+                for row in np.unique(np.linspace(0, len(features) - 1, _SAMPLED_ROWS).astype(int)):
+                    yield f"{path.name} {row}", np.ascontiguousarray(features[row]).tobytes()
+        if self.vocabulary_file:
+            yield "vocabulary", self.vocabulary_file.read_bytes()
+
+
+def missing(name: str, folder: Path, files: list[str], card: DatasetCard) -> HarnessError:
+    """The error for files that are not there: the folder, the files, the next step."""
+    where = "lacks" if folder.is_dir() else "is not there, it should hold"
+    step = card.if_missing or "make them with `harness data build`"
+    return HarnessError(f"{name}: {folder} {where} {', '.join(files)}; {step}")
+
+
+def find(name: str, root: Path) -> tuple[Path, DatasetCard]:
+    """Folder and card of `name`: a card's name, or a folder under `root`, by its card.json if it has one."""
+    known = CARDS.get(name) or next((card for card in CARDS.values() if card.folder == name), None)
+    folder = root / (known.folder if known else name)
+    if name in ("", "..") or Path(name).name != name or not (known or folder.is_dir()):
+        here = [path.name for path in root.iterdir() if (path / CARD_FILE).is_file()] if root.is_dir() else []
+        raise HarnessError(
+            f"dataset {name!r}: neither a known data set nor a folder in {root}; "
+            f"{suggest(name, {*CARDS, *here})}; `harness data build` makes one from your own pictures"
+        )
+    return folder, DatasetCard.read(folder) or known or DatasetCard(name=name, folder=name)
+
+
+def open_dataset(name: str, root: Path) -> Dataset:
+    """The data set `name` (a card's name, or a folder's) under the data folder `root`.
+
+    Raises HarnessError with the folder, the files and the next step when none of its splits is there.
+    """
+    folder, card = find(name, root)
+    dataset = Dataset(name, folder, card)
+    if not dataset.splits:
+        files = (layout.split_files(folder, split) for split in ("train", "dev", "test"))
+        raise missing(name, folder, [file for each in files for file in each.missing], card)
+    return dataset

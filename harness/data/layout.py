@@ -1,0 +1,178 @@
+"""The field's folder layout (SCAN, NCR): {train,dev,test,testall}_ims.npy, _caps.txt or _caps.tsv, _ids.txt.
+
+Features stay in a memory map, 33 GB of them included. Some published dev and test files hold one feature row
+per caption instead of one per image: those copies are recognised and left out by a stride, so nothing is read
+or copied for it.
+"""
+
+import csv
+import io
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import HarnessError
+
+SPLITS = ("train", "dev", "test", "testall")
+CAPTIONS_PER_IMAGE = 5  # the field's number, tried where no card says another
+_SAMPLED_GROUPS = 16  # images whose rows are compared to tell copies; `check` compares all
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """The files of one split; `ids` need not exist."""
+
+    features: Path
+    captions: Path
+    ids: Path
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the files that a split cannot do without and that are not there."""
+        names = {self.features: self.features.name, self.captions: f"{self.captions.name} (or .tsv)"}
+        return [name for path, name in names.items() if not path.is_file()]
+
+    @property
+    def present(self) -> list[Path]:
+        return [path for path in (self.features, self.captions, self.ids) if path.is_file()]
+
+
+def split_files(folder: Path, split: str) -> SplitFiles:
+    """The files of `split`. "test" means testall where there is one: MS-COCO's 5,000 test images."""
+    if split == "test" and (folder / "testall_ims.npy").is_file():
+        split = "testall"
+    tsv = folder / f"{split}_caps.tsv"
+    captions = tsv if tsv.is_file() else folder / f"{split}_caps.txt"
+    return SplitFiles(folder / f"{split}_ims.npy", captions, folder / f"{split}_ids.txt")
+
+
+def read_text(path: Path) -> str:
+    """A file's text; HarnessError with line and byte where it is not UTF-8."""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise HarnessError(
+            f"{path}: line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines, stripped. One ends at \\n, \\r or \\r\\n only: a caption may hold other separators."""
+    return [line.strip() for line in io.StringIO(read_text(path), newline=None)]
+
+
+def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
+    """Captions, and the image ids where the file carries them.
+
+    `.txt`: one caption a line. `.tsv` (CC152K): image id, caption, separated by a tab, with csv quoting.
+    """
+    ids: list[str] | None = None
+    if path.suffix == ".tsv":
+        rows = csv.reader(io.StringIO(read_text(path), newline=None), delimiter="\t")
+        ids, texts = [], []
+        try:
+            for row in rows:
+                if len(row) < 2:
+                    raise HarnessError(
+                        f"{path}: line {rows.line_num}: one column; accepted: image id, tab, caption"
+                    )
+                ids.append(row[0].strip())
+                texts.append(row[1].strip())
+        except csv.Error as error:
+            raise HarnessError(
+                f"{path}: line {rows.line_num}: {error}; accepted: image id, tab, caption"
+            ) from None
+    else:
+        texts = read_lines(path)
+    if not any(texts):
+        raise HarnessError(f"{path}: holds no caption; copy the file again")
+    return texts, ids
+
+
+def open_features(path: Path) -> np.ndarray:
+    """The features as a read-only memory map (rows, regions, dim), float32 or float16."""
+    try:
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise HarnessError(f"{path}: not a whole .npy file ({error}); copy the file again") from None
+    if not isinstance(features, np.ndarray):
+        raise HarnessError(f"{path}: an .npz archive; accepted: one array as numpy.save writes it")
+    accepted = "accepted: (images, regions, dim) of float32 or float16, none of them 0"
+    if features.ndim != 3 or 0 in features.shape:
+        raise HarnessError(f"{path}: shape {features.shape}; {accepted}")
+    if features.dtype not in (np.float32, np.float16):
+        raise HarnessError(f"{path}: dtype {features.dtype}; {accepted}")
+    return features
+
+
+def rows_repeat(features: np.ndarray, times: int) -> bool:
+    """Whether every image's row stands there `times` times in sequence, judged by a sample of images."""
+    if times < 2 or len(features) % times:
+        return False
+    groups = np.unique(np.linspace(0, len(features) // times - 1, _SAMPLED_GROUPS).astype(int))
+    return all(
+        np.array_equal(features[group * times], features[group * times + copy])
+        for group in groups
+        for copy in range(1, times)
+    )
+
+
+def distinct_images(features: np.ndarray, captions: int, expected: int | None, path: Path) -> np.ndarray:
+    """The features with one row per image, a strided view (images, regions, dim) where rows are copies.
+
+    `expected` is the card's number of captions per image (None: not promised). HarnessError where rows and
+    captions do not fit.
+    """
+    rows = len(features)
+    if captions % rows:
+        raise HarnessError(
+            f"{path}: {rows} rows for {captions} captions; accepted: one row per image with an equal number "
+            "of captions each, or one row per caption"
+        )
+    if rows == captions and rows_repeat(features, expected or CAPTIONS_PER_IMAGE):
+        return features[:: expected or CAPTIONS_PER_IMAGE]
+    if expected is not None and captions // rows != expected:
+        raise HarnessError(
+            f"{path}: {rows} rows for {captions} captions are {captions // rows} captions per image; "
+            f"accepted: {expected}, so {captions // expected} rows, or {captions} where each row stands "
+            f"there {expected} times"
+        )
+    return features
+
+
+def read_ids(files: SplitFiles, images: int, captions: int, from_captions: list[str] | None) -> list[str]:
+    """One id per image, from _ids.txt, else the captions' file, else the position."""
+    ids = read_lines(files.ids) if files.ids.is_file() else from_captions
+    if ids is None:
+        return [str(image) for image in range(images)]
+    if len(ids) == images:
+        return ids
+    if len(ids) == captions:
+        return ids[:: captions // images]
+    raise HarnessError(
+        f"{files.ids}: {len(ids)} ids; accepted: {images}, one per image, or {captions}, one per caption"
+    )
+
+
+def gather(regions: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The regions of `images` (n,), in that order, as float32 (n, R, D), read from disk in file order.
+
+    The pages read are given back at once, so that the process's resident memory does not grow to the file's
+    size.
+    """
+    batch = np.empty((len(images), *regions.shape[1:]), dtype=np.float32)
+    for position in np.argsort(images, kind="stable"):
+        batch[position] = regions[images[position]]
+    release(regions)
+    return batch
+
+
+def release(regions: np.ndarray) -> None:
+    """Drop the memory map's pages from this process; the system's file cache keeps them."""
+    mapped = getattr(regions, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,110 @@
+"""Tokens exactly as nltk's `word_tokenize(caption.lower())` gives them, without its download, and a cache.
+
+word_tokenize is two steps: Punkt splits a text into sentences, the Treebank-like word tokenizer splits those.
+nltk carries the code of both, but Punkt's English parameters are a download. Captions need only its list of
+abbreviations, which lies beside this file. nltk is imported when the first caption is tokenised, not before.
+"""
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+ABBREVIATIONS_FILE = Path(__file__).with_name("punkt_abbreviations.txt")
+CACHE_FOLDER = ".cache"
+
+
+def abbreviations() -> frozenset[str]:
+    """English abbreviations, lower case, without their final full stop."""
+    lines = ABBREVIATIONS_FILE.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
+
+
+@cache
+def _nltk() -> tuple[Callable[[str], list[str]], Callable[[str], list[str]]]:
+    """Sentence splitter and word splitter."""
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
+    parameters = PunktParameters()
+    parameters.abbrev_types = set(abbreviations())
+    return PunktSentenceTokenizer(parameters).tokenize, NLTKWordTokenizer().tokenize
+
+
+def tokenize(caption: str) -> list[str]:
+    """The lower-cased caption's tokens."""
+    sentences, words = _nltk()
+    return [token for sentence in sentences(caption.lower()) for token in words(sentence)]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of many captions: caption i is `codes[offsets[i]:offsets[i + 1]]`, places in `words`.
+
+    `words` stand in the order of their first appearance.
+    """
+
+    words: list[str]
+    codes: np.ndarray  # int32 (tokens,)
+    offsets: np.ndarray  # int64 (captions + 1,)
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Tokens":
+        number: dict[str, int] = {}
+        coded = [[number.setdefault(token, len(number)) for token in tokenize(text)] for text in texts]
+        lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
+        codes = np.fromiter(chain.from_iterable(coded), dtype=np.int32, count=int(lengths.sum()))
+        return cls(list(number), codes, np.concatenate(([0], np.cumsum(lengths))))
+
+    def counts(self) -> np.ndarray:
+        """How often each word occurs (words,)."""
+        return np.bincount(self.codes, minlength=len(self.words))
+
+
+def _cache_key(texts: Sequence[str]) -> str:
+    """A hash of what decides the tokens: the captions, nltk's version and the abbreviations."""
+    digest = hashlib.sha256(f"1 {metadata.version('nltk')}\n".encode())
+    digest.update(ABBREVIATIONS_FILE.read_bytes())
+    digest.update("\n".join(texts).encode())
+    return digest.hexdigest()[:32]
+
+
+def cached_tokens(texts: Sequence[str], folder: Path) -> Tokens:
+    """`Tokens.of(texts)`, kept in folder/.cache under a hash of the content.
+
+    Processes that start at once may each tokenise; the files they write are equal and appear whole or not at
+    all. A folder that cannot be written is used without a cache.
+    """
+    path = folder / CACHE_FOLDER / f"tokens-{_cache_key(texts)}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            words = bytes(stored["words"]).decode().split("\n") if len(stored["words"]) else []
+            return Tokens(words, stored["codes"], stored["offsets"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # no cache yet, or a damaged one: made anew
+    tokens = Tokens.of(texts)
+    _store(tokens, path)
+    return tokens
+
+
+def _store(tokens: Tokens, path: Path) -> None:
+    blob = np.frombuffer("\n".join(tokens.words).encode(), dtype=np.uint8)  # no token holds a line end
+    try:
+        path.parent.mkdir(exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    except OSError:
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, words=blob, codes=tokens.codes, offsets=tokens.offsets)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)

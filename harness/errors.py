@@ -1,0 +1,20 @@
+"""One exception for everything a user can mend; the command line prints its one line and exits with status 2."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HarnessError(Exception):
+    """Bad input. The message says where, what, what is accepted and what to do next, in one line."""
+
+
+def suggest(word: str, accepted: Iterable[str]) -> str:
+    """The end of a message about an unknown name: what was probably meant and what is accepted.
+
+    >>> suggest("epsilonn", ["beta", "epsilon"])
+    "did you mean 'epsilon'? accepted: beta, epsilon"
+    """
+    names = sorted(accepted)
+    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"{guess}accepted: {', '.join(names) or '(none)'}"

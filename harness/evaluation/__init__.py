@@ -1,0 +1,1 @@
+"""Scores, ranks and recalls, and the quality of correspondence labels."""

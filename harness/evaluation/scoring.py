@@ -1,0 +1,73 @@
+"""The score matrix of a split: every distinct image and every caption encoded once, compared shard by
+shard."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.backbones.base import Backbone, Encoded
+from harness.data.dataset import Split
+
+
+def score_matrix(
+    backbone: Backbone,
+    split: Split,
+    device: torch.device | str,
+    *,
+    batch_size: int = 128,
+    image_shard: int = 512,
+    caption_shard: int = 128,
+) -> Tensor:
+    """Similarities (images, captions) of a split, float32 on the CPU, as the model scores them at test time.
+
+    `batch_size` images are encoded at a time and all their embeddings kept on `device`; `caption_shard`
+    captions at a time are encoded, compared with `image_shard` images at a time, and dropped. So the memory
+    is that of the images' embeddings, one shard and the matrix, of which there is no second copy (5K x 25K:
+    0.5 GB). Captions go in the order of their lengths, so that a shard carries little padding.
+    """
+    matrix = np.empty((len(split.regions), len(split.captions)), dtype=np.float32)
+    with _evaluating(backbone):
+        images = Encoded.cat(list(_encoded_images(backbone, split, device, batch_size)))
+        for rows, texts in _encoded_texts(backbone, split, device, caption_shard):
+            for start in range(0, len(matrix), image_shard):
+                shard = slice(start, start + image_shard)
+                block = backbone.similarity(images.rows(shard), texts)
+                matrix[shard, rows] = block.to("cpu", torch.float32).numpy()
+    return torch.from_numpy(matrix)
+
+
+def _encoded_images(
+    backbone: Backbone, split: Split, device: torch.device | str, batch_size: int
+) -> Iterator[Encoded]:
+    for start in range(0, len(split.regions), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(split.regions)))
+        regions = torch.from_numpy(split.gather(rows)).to(device)  # (B, R, D)
+        lengths = torch.full((len(rows),), regions.shape[1], device=device)
+        yield backbone.encode_images(regions, lengths)
+
+
+def _encoded_texts(
+    backbone: Backbone, split: Split, device: torch.device | str, shard: int
+) -> Iterator[tuple[NDArray[np.int64], Encoded]]:
+    """Shards of captions of about one length, each with their places in the split."""
+    order: NDArray[np.int64] = np.argsort(split.captions.lengths, kind="stable")
+    for start in range(0, len(order), shard):
+        rows = order[start : start + shard]
+        tokens, lengths = (torch.from_numpy(array).to(device) for array in split.captions.padded(rows))
+        yield rows, backbone.encode_texts(tokens, lengths)
+
+
+@contextmanager
+def _evaluating(backbone: Backbone) -> Iterator[None]:
+    """Without gradients, dropout or batch statistics; afterwards the model is in the mode it was in."""
+    training = backbone.training
+    backbone.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        backbone.train(training)

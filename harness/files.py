@@ -1,0 +1,80 @@
+"""Files that are either wholly there or not there at all, and one clear line when the disk is full."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.errors import HarnessError
+
+
+def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write a file so that a crash at any moment leaves the old one or the new one, never a part.
+
+    Args:
+        path: where it ends up; its folder exists.
+        content: the bytes, or a function that writes them to an open binary file.
+
+    Raises:
+        HarnessError: the disk is full; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(path) from error
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def disk_full(path: Path) -> HarnessError:
+    """The one line for a full disk; says that nothing is lost."""
+    free = shutil.disk_usage(path.parent).free // 2**20
+    return HarnessError(
+        f"{path}: no space left on the disk ({free} MiB free); what was there before is untouched: "
+        "make room and run the same command again, it continues"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Atomic, indented, with a final newline; NaN is written as null, because JSON has none."""
+    write_atomic(path, (json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value, or None where there is no such file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path}: is not readable JSON ({error}); delete it to start that part again") from None
+
+
+def json_line(value: Any) -> str:
+    """One line of a .jsonl file, NaN as null."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return value

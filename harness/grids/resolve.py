@@ -1,0 +1,62 @@
+"""A run's nested table, as a spec file gives it, into a checked `RunSpec`."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.backbones import BACKBONES
+from harness.data.cards import CARDS
+from harness.errors import HarnessError, suggest
+from harness.evaluation.protocols import PROTOCOLS
+from harness.methods import METHODS
+from harness.noise import NOISE
+from harness.spec import RunSpec, build, resolve
+from harness.spec.explain import explain
+
+CATALOGUES: dict[str, dict[str, type]] = {"noise": NOISE, "backbone": BACKBONES, "method": METHODS}
+
+
+def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
+    """A checked run.
+
+    Args:
+        table: the `[run]` table of a grid with one cell's values laid over it.
+        where: the file and cell, for messages.
+
+    Raises:
+        HarnessError: one line with every fault of the first faulty part.
+    """
+    unknown = [key for key in table if key not in RunSpec.model_fields]
+    if unknown:
+        raise HarnessError(f"{where}: {unknown[0]}: unknown key; {suggest(unknown[0], RunSpec.model_fields)}")
+    missing = [key for key in ("dataset", "noise", "backbone", "method") if key not in table]
+    if missing:
+        raise HarnessError(f"{where}: {missing[0]}: is missing")
+    components = {
+        kind: resolve(table[kind], catalogue, kind=kind, where=where) for kind, catalogue in CATALOGUES.items()
+    }
+    try:
+        run = RunSpec(**{**table, **components})
+    except ValidationError as error:
+        raise HarnessError(explain(error, where=where, accepted=_accepted(error))) from None
+    for protocol in run.evaluation.protocols or ():
+        if protocol not in PROTOCOLS:
+            raise HarnessError(f"{where}: evaluation.protocols: {protocol!r}; {suggest(protocol, PROTOCOLS)}")
+    card = CARDS.get(run.dataset)
+    if card is not None and card.noise == "real" and run.noise.parameters.get("rate"):
+        raise HarnessError(f"{where}: noise.rate: {run.dataset} carries real noise; its rate is 0")
+    try:
+        method = build(run.method, METHODS)
+        method.phases(run.schedule.epochs, steps_per_epoch=1_000_000)
+        build(run.noise, NOISE)
+    except HarnessError as error:
+        raise HarnessError(f"{where}: {error}") from None
+    return run
+
+
+def _accepted(error: ValidationError) -> list[str]:
+    """The keys of the part that the first fault lies in."""
+    first = error.errors()[0]["loc"][0]
+    annotation = RunSpec.model_fields[str(first)].annotation
+    parts = [annotation, *getattr(annotation, "__args__", ())]
+    return next((list(part.model_fields) for part in parts if hasattr(part, "model_fields")), [])

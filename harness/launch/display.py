@@ -1,0 +1,116 @@
+"""What the workers are doing, on the screen: read from their heartbeats, so any pool sees every worker."""
+
+import time
+from collections.abc import Container, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from harness.ledger import Cell
+
+
+class Display:
+    """A line per running cell and one for the whole grid; plain lines where there is no terminal."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cells = cells
+        self.console = Console(stderr=False)
+        self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
+        self._told: dict[Cell, str] = {cell: cell.state() for cell in cells}
+        self._width = max((len(cell.name) for cell in cells), default=0)
+        self._epochs: dict[Cell, tuple[int, int]] = {}
+
+    def __enter__(self) -> "Display":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def update(self, running: Container[Cell]) -> None:
+        """Tell what ended since the last call and show what runs."""
+        for cell in self.cells:
+            state = cell.state()
+            if state != self._told[cell]:
+                self._told[cell] = state
+                self._tell(cell, state)
+        active = [cell for cell in self.cells if self._told[cell] == "running"]
+        if self.live:
+            self.live.update(self._picture(active))
+        else:
+            self._tell_epochs([cell for cell in active if cell in running])
+
+    def _tell(self, cell: Cell, state: str) -> None:
+        name = cell.name.ljust(self._width)
+        if state == "done":
+            result = cell.result() or {}
+            rsum = "  ".join(f"{protocol} rSum {m['rsum']:.1f}" for protocol, m in result["test"].items())
+            auc = result["labels"].get("labels/auc")
+            labels = f"  label AUC {auc:.3f}" if auc is not None else ""
+            self.console.print(f"done    {name}  test {rsum}{labels}  {clock(result['seconds'])}", highlight=False)
+        elif state == "failed":
+            error = (cell.failure() or {}).get("error", "")
+            self.console.print(f"failed  {name}  {error}", style="red", highlight=False)
+        elif state == "running":
+            if not self.live:
+                self.console.print(f"begun   {name}", highlight=False)
+        elif state == "interrupted":
+            self.console.print(f"stopped {name}  its checkpoint continues it", highlight=False)
+
+    def _tell_epochs(self, active: list[Cell]) -> None:
+        """Without a terminal: a line per epoch."""
+        for cell in active:
+            beat = cell.heartbeat()
+            at = (beat.get("piece", 0), beat.get("epoch", 0))
+            if "epoch" in beat and self._epochs.get(cell) != at:
+                self._epochs[cell] = at
+                self.console.print(f"        {cell.name.ljust(self._width)}  {describe(beat)}", highlight=False)
+
+    def _picture(self, active: list[Cell]) -> Group:
+        table = Table.grid(padding=(0, 2))
+        shares = 0.0
+        for cell in active:
+            beat = cell.heartbeat()
+            share = beat.get("share_done") or 0.0
+            shares += share
+            table.add_row(cell.name, ProgressBar(total=1.0, completed=share, width=24), describe(beat))
+        states = list(self._told.values())
+        done, failed = states.count("done"), states.count("failed")
+        summary = Text(f"{done} of {len(states)} cells done, {len(active)} running, {failed} failed", style="bold")
+        bar = ProgressBar(total=len(states), completed=done + shares, width=24)
+        foot = Table.grid(padding=(0, 2))
+        foot.add_row(summary, bar)
+        return Group(table, foot)
+
+
+def describe(beat: dict[str, Any]) -> str:
+    """A heartbeat in words: position, loss, dev rSum, time left."""
+    if "epoch" not in beat:
+        return "preparing"
+    piece = f"piece {beat['piece'] + 1}/{beat['pieces']} " if beat["pieces"] > 1 else ""
+    words = [f"{piece}epoch {beat['epoch'] + 1}/{beat['epochs']} step {beat['step']}/{beat['steps']}"]
+    if beat.get("loss") is not None:
+        words.append(f"loss {beat['loss']:.3f}")
+    if beat.get("dev_rsum") is not None:
+        words.append(f"dev rSum {beat['dev_rsum']:.1f}")
+    if beat.get("label_auc") is not None:
+        words.append(f"label AUC {beat['label_auc']:.3f}")
+    if beat.get("seconds_left") is not None:
+        words.append(f"{clock(beat['seconds_left'])} left")
+    silent = time.time() - beat.get("time", time.time())
+    if silent > 15:
+        words.append(f"silent for {clock(silent)}")
+    return "  ".join(words)
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,93 @@
+"""The mean similarity of several finished runs, kept in the ledger as a cell of its own."""
+
+import datetime
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.backbones.weights import load_backbone
+from harness.data import open_dataset
+from harness.errors import HarnessError
+from harness.evaluation import protocols, scoring
+from harness.ledger import Cell, Claim, Ledger
+from harness.spec import RunSpec
+from harness.training import Machine
+from harness.training.machine import environment
+
+
+def score_ensemble(members: Sequence[Cell], ledger: Ledger, data: Path, machine: Machine) -> Cell:
+    """Score the mean of the members' similarities on the test split.
+
+    SGRAF in the field's tables is this: SAF and SGR trained apart, their similarity matrices averaged.
+
+    Raises:
+        HarnessError: a member is not finished, or they differ in more than the backbone.
+    """
+    for member in members:
+        if member.state() != "done":
+            raise HarnessError(f"{member.name}: is {member.state()}, not done; `harness run` it first")
+    runs = [RunSpec.from_table(member.spec["run"]) for member in members]
+    for run, member in zip(runs, members, strict=True):
+        differing = [key for key in RunSpec.model_fields if key != "backbone" and getattr(run, key) != getattr(runs[0], key)]
+        if differing:
+            raise HarnessError(
+                f"{member.name} and {members[0].name} differ in {', '.join(differing)}; an ensemble's members differ in "
+                "the backbone alone"
+            )
+    cell = ledger.add(_entry(members))
+    claim = Claim.take(cell.folder)
+    if claim is None:
+        raise HarnessError(f"{cell.name}: another process is scoring it; wait for it")
+    try:
+        cell.write_result(_score(cell, members, runs[0], data, machine))
+    finally:
+        claim.release()
+    return cell
+
+
+def _entry(members: Sequence[Cell]) -> dict[str, Any]:
+    fingerprints = sorted(member.fingerprint for member in members)
+    backbones = sorted({member.spec["run"]["backbone"]["name"] for member in members})
+    name = "sgraf" if backbones == ["saf", "sgr"] else "+".join(backbones)
+    first = members[0].spec
+    labels = {**first["labels"], "backbone": name}
+    words = [value if isinstance(value, str) else f"{axis}={value}" for axis, value in labels.items()]
+    return {
+        "fingerprint": hashlib.sha256("+".join(fingerprints).encode()).hexdigest()[:16],
+        "grid": first["grid"],
+        "cell": " ".join(words),
+        "labels": labels,
+        "members": fingerprints,
+        "run": {**first["run"], "backbone": {"name": name}},
+    }
+
+
+def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machine: Machine) -> dict[str, Any]:
+    device = machine.torch_device()
+    dataset = open_dataset(run.dataset, data)
+    split = dataset.split("test")
+    total = None
+    for member in members:
+        backbone = load_backbone(member.path("model.safetensors")).to(device)
+        scores = scoring.score_matrix(backbone, split, device)
+        total = scores if total is None else total.add_(scores)
+    assert total is not None
+    mean = total.div_(len(members))
+    names = run.evaluation.protocols or dataset.card.protocols
+    results = [member.result() or {} for member in members]
+    return {
+        "fingerprint": cell.fingerprint,
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "selection": run.evaluation.selection,
+        "members": [member.fingerprint for member in members],
+        "test": {name: protocols.evaluate(mean, split.image_of_caption, name) for name in names},
+        "dev": None,
+        "best": None,
+        "labels": {},
+        "noise": results[0]["noise"],
+        "dataset": results[0]["dataset"],
+        "environment": environment(machine, device),
+        "seconds": 0.0,  # training time is the members'
+        "steps": 0,
+    }

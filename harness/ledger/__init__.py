@@ -1,0 +1,21 @@
+"""The cell folders: what is known about each run, and who works on it. Nothing else writes there.
+
+`runs/<fingerprint>/` is the truth about one cell of a grid:
+
+    spec.json          what is trained: grid, readable name, axes, the resolved run
+    claim.json         who works on it (host, process, since); there while somebody does
+    heartbeat.json     written every second by who holds the claim: position, loss, time left
+    checkpoint.pt      what training changes, from which it continues exactly; the previous one is kept beside it
+    metrics.jsonl      one row per epoch
+    noise.npy          the corrupted pairing: image index of each training caption
+    labels.npy         the correspondence labels of the selected network
+    model.safetensors  the selected network
+    result.json        the figures at the end; a cell with a result is done
+    failure.json       why it failed, with the traceback
+    log.txt            what the worker printed
+"""
+
+from harness.ledger.cell import Cell, Ledger
+from harness.ledger.claim import Claim, ClaimLost
+
+__all__ = ["Cell", "Claim", "ClaimLost", "Ledger"]

@@ -1,0 +1,136 @@
+"""One folder per cell, and the folder of all of them."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import HarnessError
+from harness.files import json_line, read_json, write_atomic, write_json
+from harness.ledger import claim
+
+State = Literal["waiting", "running", "interrupted", "failed", "done"]
+
+
+class Cell:
+    """One cell's folder. Reading is free for all; the write_* methods are for the holder of its claim."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.fingerprint = folder.name
+
+    def __repr__(self) -> str:
+        return f"Cell({self.folder})"
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """{"fingerprint", "grid", "cell", "labels", "run"}; see `Ledger.add`."""
+        spec = read_json(self.folder / "spec.json")
+        if spec is None:
+            raise HarnessError(f"{self.folder}: holds no spec.json, so it is not a cell of this ledger")
+        return dict(spec)
+
+    @property
+    def name(self) -> str:
+        return str(self.spec["cell"])
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def state(self) -> State:
+        """done beats running beats failed; a claim without a living holder means interrupted."""
+        if self.path("result.json").exists():
+            return "done"
+        holder = claim.read(self.folder)
+        if holder is not None:
+            return "running" if claim.alive(holder, self.folder) else "interrupted"
+        if self.path("failure.json").exists():
+            return "failed"
+        return "interrupted" if self.path("checkpoint.pt").exists() else "waiting"
+
+    def heartbeat(self) -> dict[str, Any]:
+        """The holder's last word: {"time", "piece", "epoch", "step", "loss", "seconds_left", ...} or {}."""
+        return read_json(self.path("heartbeat.json")) or {}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One per finished epoch, in order. A line torn by a crash is not a row."""
+        try:
+            lines = self.path("metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def result(self) -> dict[str, Any] | None:
+        return read_json(self.path("result.json"))
+
+    def failure(self) -> dict[str, Any] | None:
+        """{"error": one line, "traceback", "time", "position"} or None."""
+        return read_json(self.path("failure.json"))
+
+    # -- for the holder of the claim -------------------------------------------------------------------------------
+
+    def append_row(self, row: dict[str, Any]) -> None:
+        with open(self.path("metrics.jsonl"), "a", encoding="utf-8") as file:
+            file.write(json_line(row))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_rows(self, epochs: int) -> None:
+        """Drop the rows of epochs that a resumed run is about to train again."""
+        rows = [row for row in self.rows() if row["epoch"] < epochs]
+        write_atomic(self.path("metrics.jsonl"), "".join(map(json_line, rows)).encode())
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_json(self.path("result.json"), result)
+        self.path("failure.json").unlink(missing_ok=True)
+
+    def write_failure(self, error: str, traceback: str, position: dict[str, Any]) -> None:
+        write_json(
+            self.path("failure.json"),
+            {"error": error, "traceback": traceback, "time": time.time(), "position": position},
+        )
+
+
+class Ledger:
+    """The folder of all cells."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def add(self, spec: dict[str, Any]) -> Cell:
+        """The cell of a spec, made if it is not there yet. The first grid that asks for a cell names it."""
+        cell = self.cell(spec["fingerprint"])
+        if not cell.path("spec.json").exists():
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            write_json(cell.path("spec.json"), spec)
+        return cell
+
+    def cell(self, fingerprint: str) -> Cell:
+        return Cell(self.root / fingerprint)
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, by fingerprint."""
+        for spec in sorted(self.root.glob("*/spec.json")):
+            yield Cell(spec.parent)
+
+    def find(self, word: str) -> Cell:
+        """A cell by the beginning of its fingerprint or by its whole name.
+
+        Raises:
+            HarnessError: none or several fit.
+        """
+        cells = list(self.cells())
+        found = [c for c in cells if c.fingerprint.startswith(word)] or [c for c in cells if c.name == word]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise HarnessError(f"{self.root}: {len(found)} runs fit {word!r}: {_listed(found)}; give more letters")
+        raise HarnessError(f"{self.root}: no run is called {word!r}; there are: {_listed(cells) or 'none yet'}")
+
+
+def _listed(cells: Iterable[Cell], most: int = 6) -> str:
+    named = [f"{c.fingerprint} ({c.name})" for c in cells]
+    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")

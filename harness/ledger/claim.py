@@ -1,0 +1,113 @@
+"""Who works on a cell: an atomic claim, a heartbeat, and taking over from the dead.
+
+On the holder's own machine a dead process is noticed at once; from another machine, when its heartbeat has been silent
+for `SILENCE` seconds. Deciding and taking happen under a file lock, so of many workers that want a cell one gets it.
+A holder that slept through its silence finds out at its next `verify` and stops before it writes.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.files import read_json, write_json
+
+BEAT = 1.0  # seconds between heartbeats: what a progress display needs
+SILENCE = 60.0  # seconds without one before another machine may take over: longer than a slow network disk stalls
+
+
+class ClaimLost(Exception):
+    """Another worker has taken the cell over; this one must not write to it any more."""
+
+
+class Claim:
+    """The right to work on one cell, held from `take` to `release`; beats in a thread meanwhile."""
+
+    def __init__(self, folder: Path, token: str) -> None:
+        self.folder = folder
+        self.token = token
+        self._progress: dict[str, Any] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+        self._thread.start()
+
+    @classmethod
+    def take(cls, folder: Path) -> "Claim | None":
+        """The claim, or None while somebody alive holds it."""
+        with FileLock(folder / ".claim.lock"):
+            holder = read(folder)
+            if holder is not None and alive(holder, folder):
+                return None
+            token = uuid.uuid4().hex
+            me = {"token": token, "host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+            (folder / "heartbeat.json").unlink(missing_ok=True)
+            write_json(folder / "claim.json", {**me, "started": _started(os.getpid())})
+            (folder / "failure.json").unlink(missing_ok=True)
+        return cls(folder, token)
+
+    def report(self, **progress: Any) -> None:
+        """What the next heartbeat says."""
+        self._progress = progress
+
+    def verify(self) -> None:
+        """Raises ClaimLost if another worker has taken over."""
+        holder = read(self.folder)
+        if holder is None or holder["token"] != self.token:
+            raise ClaimLost(f"{self.folder}: another worker has taken this cell over")
+
+    def release(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        with FileLock(self.folder / ".claim.lock"):
+            holder = read(self.folder)
+            if holder is not None and holder["token"] == self.token:
+                (self.folder / "claim.json").unlink()
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                write_json(self.folder / "heartbeat.json", {"time": time.time(), **self._progress})
+            except Exception:
+                pass  # a disk that is full for a moment costs a beat, never the run
+            if self._stop.wait(BEAT):
+                return
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The holder as written in claim.json, or None."""
+    return read_json(folder / "claim.json")
+
+
+def alive(holder: dict[str, Any], folder: Path) -> bool:
+    """Whether the holder of a claim still works: its process on this machine, its heartbeat on another."""
+    if holder["host"] == socket.gethostname():
+        if holder["started"] is None:
+            return _running(holder["pid"])
+        return _started(holder["pid"]) == holder["started"]
+    beat = read_json(folder / "heartbeat.json") or {}
+    return time.time() - max(beat.get("time", 0.0), holder["since"]) < SILENCE
+
+
+def _started(pid: int) -> int | None:
+    """When a process started, in the kernel's ticks: tells it from a later one with the same number. Linux only."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

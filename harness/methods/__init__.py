@@ -1,0 +1,19 @@
+"""What to do with a similarity matrix and the state of its pairs. Adding a method: one file, one line here,
+one test."""
+
+from harness.methods.base import Method, Phase, Progress
+from harness.methods.crcl import CRCL
+from harness.methods.infonce import InfoNCE
+from harness.methods.rcl import RCL
+from harness.methods.sum_hinge import SumHinge
+from harness.methods.triplet import Triplet
+
+METHODS: dict[str, type[Method]] = {
+    "crcl": CRCL,
+    "triplet": Triplet,
+    "sum_hinge": SumHinge,
+    "infonce": InfoNCE,
+    "rcl": RCL,
+}
+
+__all__ = ["METHODS", "Method", "Phase", "Progress"]

@@ -1,0 +1,1 @@
+"""Agreement with what the official implementations compute: `harness verify`."""

@@ -1,0 +1,186 @@
+"""A table as data: which rows, which numbers, which are best, what is missing. Knows no format."""
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import HarnessError, suggest
+from harness.grids import CellSpec
+from harness.reporting.frame import DEV, METRICS, RANKS
+from harness.reporting.published import Published, PublishedValue
+from harness.reporting.spec import Report
+
+Place = tuple[Any, ...]  # one value for each axis of the rows
+
+
+@dataclass
+class Entry:
+    """One metric of one row: ours over the finished seeds, and what is printed."""
+
+    seeds: list[float] = field(default_factory=list)
+    published: float | None = None
+    best: bool = False
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.seeds) if self.seeds else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation; one seed has none."""
+        return statistics.stdev(self.seeds) if len(self.seeds) > 1 else None
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.mean is None or self.published is None else self.mean - self.published
+
+
+@dataclass
+class Row:
+    """A place on the axes. `planned` is empty for a row that only stands in the literature."""
+
+    words: list[str]
+    planned: list[CellSpec]
+    entries: dict[str, Entry]
+    published: PublishedValue | None
+
+    @property
+    def n(self) -> int:
+        return max(len(entry.seeds) for entry in self.entries.values())
+
+
+@dataclass
+class Group:
+    """The rows that share the outermost axis: what is best is best among them."""
+
+    place: Any
+    rows: list[Row]
+
+
+def places(
+    report: Report, planned: list[CellSpec], axes: list[str], where: dict[str, list[Any]]
+) -> dict[Place, list[CellSpec]]:
+    """The planned cells by their place on `axes`, in the order of the report's values, then of the grid.
+
+    Raises:
+        HarnessError: no such axis; no cell fits; or cells that differ in more than the seed share a place.
+    """
+    known = {axis: None for cell in planned for axis in cell.labels}
+    for axis in [*axes, *where]:
+        if axis not in known:
+            raise HarnessError(
+                f"{report.name}: {axis!r} is no axis of {', '.join(report.grids)}; {suggest(axis, known)}"
+            )
+    chosen = [c for c in planned if all(c.labels.get(axis) in values for axis, values in where.items())]
+    if not chosen:
+        raise HarnessError(f"{report.name}: where = {where}: no cell of {', '.join(report.grids)} fits")
+    hidden = [
+        axis
+        for axis in known
+        if axis not in (*axes, "seed") and len({str(c.labels.get(axis)) for c in chosen}) > 1
+    ]
+    if hidden:
+        raise HarnessError(
+            f"{report.name}: the cells also differ in {hidden[0]!r}, which must not be averaged over; "
+            f"add it to the rows or choose with where = {{ {hidden[0]!r} = [...] }}"
+        )
+    order = {axis: _order(report, axis, chosen) for axis in axes}
+    found: dict[Place, list[CellSpec]] = {}
+    for cell in chosen:
+        found.setdefault(tuple(cell.labels[axis] for axis in axes), []).append(cell)
+    return dict(
+        sorted(found.items(), key=lambda item: [order[a][str(v)] for a, v in zip(axes, item[0], strict=True)])
+    )
+
+
+def _order(report: Report, axis: str, cells: list[CellSpec]) -> dict[str, int]:
+    """Named values first, in the order they are named; the rest as the grid has them."""
+    have = {str(cell.labels[axis]): None for cell in cells}
+    named = [value for value in report.values.get(axis, {}) if value in have]
+    return {value: number for number, value in enumerate([*named, *(v for v in have if v not in named)])}
+
+
+def seeds(
+    records: pd.DataFrame, cells: list[CellSpec], metric: str, split: str, protocol: str
+) -> list[float]:
+    """A metric of the finished ones among `cells`, in their order."""
+    wanted = protocol if split == "test" else DEV
+    rows = records[(records["split"] == split) & (records["protocol"] == wanted)].set_index("fingerprint")[
+        metric
+    ]
+    return [
+        float(rows[c.fingerprint]) for c in cells if c.fingerprint in rows and pd.notna(rows[c.fingerprint])
+    ]
+
+
+def lookup(published: Published | None, cell: CellSpec) -> PublishedValue | None:
+    """What is printed for a planned cell.
+
+    Raises:
+        HarnessError: the cell's noise is of another kind than the report compares with.
+    """
+    if published is None:
+        return None
+    noise = cell.run.noise
+    rate = noise.parameters.get("rate")
+    if rate and noise.name not in (published.spec.noise_kind, *published.spec.noise_models):
+        raise HarnessError(
+            f"{published.path}: the report compares with {published.spec.noise_kind} noise, cell '{cell.name}' has "
+            f"{noise.name}: they must not stand in one table"
+        )
+    if published.spec.noise_kind == "real":
+        rate = None
+    return published.find(cell.run.method.name, cell.run.backbone.name, rate)
+
+
+def build(
+    report: Report, planned: list[CellSpec], records: pd.DataFrame, published: Published | None
+) -> list[Group]:
+    """The table of a report: every planned row, finished or not, then what only the literature has."""
+    groups: dict[Any, Group] = {}
+    for place, cells in places(report, planned, report.rows, report.where).items():
+        value = lookup(published, cells[0])
+        entries = {
+            metric: Entry(
+                seeds(records, cells, metric, report.split, report.protocol),
+                (value.metrics if value else {}).get(metric),
+            )
+            for metric in METRICS
+        }
+        words = [report.word(axis, v) for axis, v in zip(report.rows, place, strict=True)]
+        group = groups.setdefault(place[0], Group(place[0], []))
+        group.rows.append(Row(words, cells, entries, value))
+    for group in groups.values():
+        _mark_best(group)
+        group.rows += _only_published(report, group, published)
+    return list(groups.values())
+
+
+def _mark_best(group: Group) -> None:
+    for metric in METRICS:
+        entries = [e for row in group.rows if (e := row.entries[metric]).mean is not None]
+        means = [
+            round(e.mean, 1) for e in entries if e.mean is not None
+        ]  # as printed: what looks equal is equal
+        if len(means) > 1:
+            best = min(means) if metric in RANKS else max(means)
+            for entry, mean in zip(entries, means, strict=True):
+                entry.best = mean == best
+
+
+def _only_published(report: Report, group: Group, published: Published | None) -> list[Row]:
+    """The report's `also` at this noise rate, where sourced."""
+    if published is None or report.rows[0] != "noise.rate":
+        return []
+    rows = []
+    for key in published.spec.also:
+        value = published.find(key.method, key.backbone, group.place)
+        if value is not None:
+            own = {"noise.rate": group.place, "backbone": key.backbone}
+            words = [report.word(axis, own[axis]) if axis in own else "" for axis in report.rows]
+            words[report.rows.index("method") if "method" in report.rows else -1] = value.printed_name
+            entries = {metric: Entry(published=value.metrics.get(metric)) for metric in METRICS}
+            rows.append(Row(words, [], entries, value))
+    return rows

@@ -1,0 +1,22 @@
+"""A run's name for the machine: a hash of the science, the same wherever the data and the runs lie."""
+
+import hashlib
+import json
+
+from harness.spec.run import RunSpec
+
+# Raised by hand when a change to the code changes what an unchanged spec computes: old cells then count as not trained.
+ALGORITHM = 1
+
+LOCATIONS = ("path",)  # keywords that say where a file lies; what is in it counts through its sha256
+
+
+def fingerprint(run: RunSpec) -> str:
+    """16 hex digits."""
+    table = run.table()
+    for part in table.values():
+        if isinstance(part, dict):
+            for key in LOCATIONS:
+                part.pop(key, None)
+    canonical = json.dumps({"algorithm": ALGORITHM, **table}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,73 @@
+"""One run: everything that its numbers depend on, and nothing else (no path, device, worker or precision)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.spec.component import Component
+
+Selection = Literal["best_dev_rsum_of_last_piece", "best_dev_rsum", "last"]
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Schedule(Strict):
+    """How the network is optimised. The defaults are those of CRCL's released code for Flickr30K."""
+
+    epochs: Annotated[int, Field(ge=1)] | None = None  # a method with pieces (CRCL) brings its own lengths
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    lr_decay_every: Annotated[int, Field(ge=1)] = 15  # epochs of a piece; the clock restarts with each piece
+    lr_decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # torch's default for AdamW, which the released code keeps
+    grad_clip: Annotated[float, Field(gt=0)] = 2.0  # norm over all parameters
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate in an epoch of a piece."""
+        return self.lr * self.lr_decay_factor ** (epoch // self.lr_decay_every)
+
+
+class Evaluation(Strict):
+    """Which epoch's network is kept, and on how many dev images that is decided. Test never selects."""
+
+    selection: Selection = "best_dev_rsum_of_last_piece"  # the rule of CRCL's released code
+    dev_images: Annotated[int, Field(ge=1)] | None = None  # None: what the dataset's card says
+    protocols: list[str] | None = None  # None: what the dataset's card says
+
+
+class Augmentation(Strict):
+    """What training batches are changed by; the rates are those of CRCL's released code. Evaluation never is."""
+
+    token_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
+    region_rate: Annotated[float, Field(ge=0, lt=1)] = 0.2
+
+
+class RunSpec(Strict):
+    """One run. Its fingerprint names its cell."""
+
+    dataset: str
+    noise: Component
+    backbone: Component
+    method: Component
+    augmentation: Augmentation | None = None  # off: of the methods here only CRCL was published with it
+    schedule: Schedule = Schedule()
+    evaluation: Evaluation = Evaluation()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def table(self) -> dict[str, Any]:
+        """The run as nested plain values; `from_table` reads it back."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_table(cls, table: dict[str, Any]) -> "RunSpec":
+        """A run from what `table` gave, as stored in a cell."""
+        return cls(**{**table, **{kind: _component(table[kind]) for kind in ("noise", "backbone", "method")}})
+
+
+def _component(flat: dict[str, Any]) -> Component:
+    return Component(name=flat["name"], parameters={k: v for k, v in flat.items() if k != "name"})

@@ -1,0 +1,138 @@
+"""What a cell's files look like as MLflow's params, tags and metrics. Pure functions; nothing here knows
+mlflow."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+LONGEST_PARAM = 6000  # MLflow cuts longer values without a word; the whole spec is an artifact anyway
+LARGEST_BATCH = (
+    800  # metrics in one call: MLflow takes 1,000 entries, and 100 tags and 100 params may come along
+)
+
+
+class Point(NamedTuple):
+    """One value of one metric; `time` in unix milliseconds."""
+
+    key: str
+    value: float
+    time: int
+    step: int
+
+
+def params(run: Mapping[str, Any]) -> dict[str, str]:
+    """A run's settings by dotted name, e.g. {"method.beta": "0.8"}. Too long ones are left to the spec
+    artifact."""
+    flat = {name: _text(value) for name, value in flatten(run)}
+    return {name: value for name, value in flat.items() if len(value) <= LONGEST_PARAM}
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested tables as dotted names; lists are values."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Tags known before training: what a cell is called, and one tag `axis.NAME` for each axis of its grid.
+
+    `group` is the name without the seed: grouping by it in the pages gives one curve per setting, averaged
+    over seeds.
+    """
+    plain = {key: str(value) for key, value in spec.items() if isinstance(value, str | int | float)}
+    group = " ".join(word for word in spec["cell"].split() if not word.startswith("seed="))
+    axes = {f"axis.{name}": _text(value) for name, value in spec["labels"].items()}
+    return {**plain, "group": group, "seed": str(spec["run"]["seed"]), **axes}
+
+
+def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
+    """Tags known at the end: machine, versions, git commit, digests."""
+    tags = {key: str(value) for key, value in result.get("environment", {}).items() if value is not None}
+    if "git_commit" in tags:
+        tags["mlflow.source.git.commit"] = tags["git_commit"]
+    for part in ("dataset", "noise"):
+        tags |= {
+            f"{part}.{key}": str(value)
+            for key, value in result.get(part, {}).items()
+            if isinstance(value, str)
+        }
+    return tags
+
+
+def row_points(row: Mapping[str, Any]) -> list[Point]:
+    """One epoch's row: its values at the epoch, its sampled steps at the global step.
+
+    `epoch` stands last: a store that has it has the whole row, so it tells what is still to be logged. Times
+    are computed from the row alone, so that logging a row again gives the same points, which MLflow then
+    recognises.
+    """
+    end, seconds, epoch = float(row["time"]), float(row.get("seconds") or 0.0), int(row["epoch"])
+    steps = row.get("steps") or []
+    points = []
+    for number, (step, values) in enumerate(steps, start=1):
+        at = _milliseconds(end - seconds * (1 - number / len(steps)))
+        points += [Point(key, value, at, int(step)) for key, value in _finite(values)]
+    whole = {
+        **row["values"],
+        "progress/piece": row.get("piece"),
+        "progress/seconds_per_epoch": row.get("seconds"),
+    }
+    points += [Point(key, value, _milliseconds(end), epoch) for key, value in _finite(whole)]
+    return [*points, Point("epoch", float(epoch), _milliseconds(end), epoch)]
+
+
+def result_points(result: Mapping[str, Any]) -> list[Point]:
+    """The figures at the end, all at step 0 so that runs of any length stand side by side."""
+    test = result["test"]
+    named: dict[str, Any] = {}
+    for protocol, metrics in test.items():
+        prefix = "test/" if len(test) == 1 else f"test/{protocol}/"
+        named |= {prefix + key: value for key, value in metrics.items()}
+    named |= {f"selected/{key}": value for key, value in result.get("best", {}).items()}
+    named |= {f"selected/dev/{key}": value for key, value in result.get("dev", {}).items()}
+    named |= {f"selected/{key}": value for key, value in result.get("labels", {}).items()}
+    named["noise/realised_rate"] = result.get("noise", {}).get("realised_rate")
+    named["progress/seconds"] = result.get("seconds")
+    at = finished(result)
+    return [Point(key, value, at, 0) for key, value in _finite(named)]
+
+
+def finished(result: Mapping[str, Any]) -> int:
+    """When the run ended, in unix milliseconds."""
+    return _milliseconds(datetime.fromisoformat(result["finished"]).timestamp())
+
+
+def batches(rows: Iterable[list[Point]], most: int = LARGEST_BATCH) -> Iterator[list[Point]]:
+    """Whole rows together while they fit into one call; only a row longer than a call is split."""
+    batch: list[Point] = []
+    for row in rows:
+        if batch and len(batch) + len(row) > most:
+            yield batch
+            batch = []
+        batch = [*batch, *row]
+        while len(batch) > most:
+            yield batch[:most]
+            batch = batch[most:]
+    if batch:
+        yield batch
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _finite(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Numbers that can be drawn: no NaN (a label AUC without noisy pairs), no infinity (MLflow would store
+    1.8e308)."""
+    for key, value in values.items():
+        if isinstance(value, int | float) and math.isfinite(value):
+            yield key, float(value)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,170 @@
+"""Where MLflow keeps things: an SQLite file beside the runs, or any tracking server by the usual variable."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+from filelock import FileLock
+
+from harness.errors import HarnessError
+from harness.files import write_atomic
+
+SQLITE = "sqlite:///"
+
+
+@dataclass
+class Store:
+    """An open tracking store.
+
+    Attributes:
+        uri: as MLflow understands it.
+        artifacts: folder for what is not a number; None where the server decides.
+        client: `mlflow.MlflowClient`.
+    """
+
+    uri: str
+    artifacts: Path | None
+    client: Any
+    _experiments: dict[str, str] = field(default_factory=dict)
+    _runs: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def experiment(self, grid: str) -> str:
+        """The id of a grid's experiment, made if it is not there yet."""
+        if grid not in self._experiments:
+            self._experiments[grid] = self._find_experiment(grid)
+        return self._experiments[grid]
+
+    def find_run(self, grid: str, fingerprint: str) -> Any | None:
+        """The MLflow run of a cell, by its tag, or None."""
+        known = self._runs.get((grid, fingerprint))
+        if known is not None:
+            run = self.client.get_run(known)
+            if run.info.lifecycle_stage == "active":
+                return run
+            del self._runs[grid, fingerprint]
+        found = self.client.search_runs(
+            [self.experiment(grid)], f"tags.fingerprint = '{fingerprint}'", max_results=1
+        )
+        if not found:
+            return None
+        self._runs[grid, fingerprint] = found[0].info.run_id
+        return found[0]
+
+    def _find_experiment(self, grid: str) -> str:
+        found = self.client.get_experiment_by_name(grid)
+        if found is None:
+            where = None if self.artifacts is None else (self.artifacts / grid).as_uri()
+            # The kind opens the page in the view for training runs; without it a visitor is asked to choose.
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            try:
+                return str(self.client.create_experiment(grid, artifact_location=where, tags=tags))
+            except mlflow().MlflowException:  # another process was first
+                found = self.client.get_experiment_by_name(grid)
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+def store_uri(uri: str | None, runs: Path) -> str:
+    """Which store: the given one, else MLFLOW_TRACKING_URI, else `mlflow.db` beside the runs folder."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{runs.resolve().parent / 'mlflow.db'}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite store, or None for any other."""
+    return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
+
+
+def open_store(uri: str | None, runs: Path) -> Store:
+    """Open the tracking store; an SQLite one is made if it is not there yet (about 5 s, once).
+
+    Several processes may do so at once, and any may be killed: the tables are made elsewhere, under a file
+    lock, and put in place whole, because MLflow's migration leaves a broken file when two run it together or
+    one is stopped. In WAL mode, so that the pages can be read while a run is logged.
+
+    Args:
+        uri: an MLflow tracking URI; None asks MLFLOW_TRACKING_URI, then takes `mlflow.db` beside `runs`.
+        runs: the folder of the ledger.
+
+    Raises:
+        HarnessError: the store cannot be opened.
+    """
+    uri = store_uri(uri, runs)
+    file = sqlite_file(uri)
+    with failures(uri):
+        if file is None:
+            return Store(uri, None, mlflow().MlflowClient(uri))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                write_atomic(file, _fresh_store())
+            connection = sqlite3.connect(file)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.close()
+            client = mlflow().MlflowClient(uri)
+            client.search_experiments(max_results=1)  # an error now rather than in the middle of a grid
+        return Store(uri, file.parent / "mlartifacts", client)
+
+
+def _fresh_store() -> bytes:
+    """An SQLite file with MLflow's tables."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "fresh.db"
+        mlflow().MlflowClient(f"{SQLITE}{file}").search_experiments(max_results=1)
+        return file.read_bytes()
+
+
+@cache
+def mlflow() -> SimpleNamespace:
+    """What is used of mlflow, imported when first needed (1.6 s), silent and without telemetry."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # A server that is down is noticed in seconds, not in the many minutes of MLflow's defaults.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+    from mlflow.exceptions import MlflowException
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return SimpleNamespace(
+        MlflowClient=MlflowClient,
+        CodeDatasetSource=CodeDatasetSource,
+        MetaDataset=MetaDataset,
+        DatasetInput=DatasetInput,
+        InputTag=InputTag,
+        Metric=Metric,
+        Param=Param,
+        RunTag=RunTag,
+        MlflowException=MlflowException,
+    )
+
+
+@contextmanager
+def failures(uri: str) -> Iterator[None]:
+    """Turns what goes wrong in a tracking store into one line."""
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (mlflow().MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise HarnessError(
+            f"tracking store {uri}: {reason}; the runs themselves are safe in their folders: "
+            "when the store is well again, `harness sync` brings it up to date"
+        ) from error

@@ -1,0 +1,127 @@
+"""What a worker does with one cell: claim, train, score the test split once, write the result; or write why not."""
+
+import datetime
+import signal
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.backbones.weights import save_backbone
+from harness.data import Dataset, open_dataset
+from harness.errors import HarnessError
+from harness.evaluation import protocols, scoring
+from harness.files import write_atomic
+from harness.ledger import Cell, Claim, ClaimLost
+from harness.spec import RunSpec
+from harness.training.machine import Machine, environment
+from harness.training.trainer import Interrupted, Trainer
+
+Outcome = Literal["done", "held", "failed", "interrupted", "lost"]
+
+
+def work(cell: Cell, data: Path, machine: Machine) -> Outcome:
+    """Bring one cell to its end, from wherever it is.
+
+    Returns:
+        "done"; "held" when somebody alive works on it; "failed", with failure.json written; "interrupted" by SIGTERM
+        or SIGINT, with the checkpoint written; "lost" when another worker took it over.
+    """
+    if cell.state() == "done":
+        return "done"
+    claim = Claim.take(cell.folder)
+    if claim is None:
+        return "held"
+    stop = _StopSignal()
+    try:
+        if cell.state() == "done":  # finished by another between the look and the claim
+            return "done"
+        _run(cell, data, machine, claim, stop)
+        return "done"
+    except Interrupted:
+        return "interrupted"
+    except ClaimLost:
+        return "lost"
+    except Exception as error:
+        line = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        cell.write_failure(line, traceback.format_exc(), cell.heartbeat())
+        return "failed"
+    finally:
+        stop.restore()
+        claim.release()
+
+
+def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSignal") -> None:
+    run = RunSpec.from_table(cell.spec["run"])
+    dataset = open_dataset(run.dataset, data)
+    trainer = Trainer(
+        run, dataset, cell, machine, report=claim.report, guard=claim.verify, stop=stop.is_set
+    )
+    write_array(cell.path("noise.npy"), trainer.pairs.paired_image)
+    best = trainer.fit()
+    claim.verify()
+    test = score_test(trainer.backbone, dataset, run, trainer.device)
+    save_backbone(cell.path("model.safetensors"), trainer.backbone)
+    labels = trainer.labels()
+    if labels is not None:
+        write_array(cell.path("labels.npy"), labels)
+    claim.verify()
+    cell.write_result(
+        {
+            "fingerprint": cell.fingerprint,
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "selection": run.evaluation.selection,
+            "best": {"piece": best.piece, "epoch": best.epoch, "epochs": best.epochs, "dev/rsum": best.rsum},
+            "dev": best.dev,
+            "test": test,
+            "labels": trainer.label_report(),
+            "noise": {"realised_rate": trainer.pairs.realised_rate, "sha256": trainer.pairs.sha256},
+            "dataset": {
+                "name": run.dataset,
+                "digest": dataset.digest(),
+                "images": len(trainer.pairs.split.image_ids),
+                "pairs": len(trainer.pairs),
+            },
+            "environment": environment(machine, trainer.device),
+            "seconds": trainer.seconds,
+            "steps": trainer.at.steps,
+            "parameters": sum(p.numel() for p in trainer.backbone.parameters()),
+        }
+    )
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):  # a done cell is never continued
+        cell.path(name).unlink(missing_ok=True)
+
+
+def score_test(backbone: Any, dataset: Dataset, run: RunSpec, device: Any) -> dict[str, dict[str, float]]:
+    """Protocol -> metrics of the test split, scored once."""
+    split = dataset.split("test")
+    backbone.eval()
+    scores = scoring.score_matrix(backbone, split, device)
+    names = run.evaluation.protocols or dataset.card.protocols
+    return {name: protocols.evaluate(scores, split.image_of_caption, name) for name in names}
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """A .npy file, atomically."""
+    write_atomic(path, lambda file: np.save(file, values))
+
+
+class _StopSignal:
+    """SIGTERM and SIGINT as a flag that the trainer looks at between steps."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._old: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._old[number] = signal.signal(number, lambda *_: self._event.set())
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def restore(self) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,26 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from synthetic import write_dataset
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with golden values and real captions, where a developer has one; skips elsewhere."""
+    folder = Path(os.environ.get("HARNESS_SHARED") or Path(__file__).parents[2] / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no development data in {folder} (HARNESS_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one small learnable dataset, `toy`."""
+    root = tmp_path_factory.mktemp("data")
+    write_dataset(root / "toy")
+    return root

@@ -1,0 +1,125 @@
+"""Declared grids: expansion, and one clear line for every mistake."""
+
+import re
+from pathlib import Path
+
+import pytest
+from toy import write_grid
+
+from harness.errors import HarnessError
+from harness.grids import declarations, load_grid
+from harness.grids.tables import merge, nested
+from harness.spec import RunSpec, fingerprint
+
+AXES = """
+[axes]
+"noise.rate" = [0.0, 0.4]
+seed = [0, 1]
+[axes.method.infonce]
+method.name = "infonce"
+schedule.epochs = 3
+[axes.method.crcl]
+method = { name = "crcl", pieces = [4] }
+"""
+
+
+def test_a_grid_is_the_product_of_its_axes(tmp_path: Path) -> None:
+    grid = load_grid(write_grid(tmp_path, AXES))
+    assert len(grid.cells) == 2 * 2 * 2
+    assert grid.cells[0].name == "noise.rate=0.0 seed=0 infonce"
+    assert {c.run.method.name for c in grid.cells} == {"infonce", "crcl"}
+    assert {c.run.noise.parameters["rate"] for c in grid.cells} == {0.0, 0.4}
+    assert len({c.fingerprint for c in grid.cells}) == len(grid.cells)
+
+
+def test_only_takes_the_cells_with_these_values(tmp_path: Path) -> None:
+    grid = load_grid(write_grid(tmp_path, AXES))
+    assert len(grid.only({"method": "crcl", "noise.rate": "0.4"})) == 2
+    with pytest.raises(HarnessError, match="did you mean 'method'"):
+        grid.only({"metod": "crcl"})
+    with pytest.raises(HarnessError, match=r"no cell of toy fits; it has noise.rate = 0.0, 0.4"):
+        grid.only({"noise.rate": "0.5"})
+
+
+def test_an_exception_changes_the_cells_it_names_alone(tmp_path: Path) -> None:
+    text = AXES + '[[exception]]\nwhere = { method = "crcl", "noise.rate" = [0.4] }\nrun.method.tau = 0.1\n'
+    taus = {c.name: c.run.method.parameters.get("tau") for c in load_grid(write_grid(tmp_path, text)).cells}
+    assert taus["noise.rate=0.4 seed=1 crcl"] == 0.1
+    assert taus["noise.rate=0.0 seed=1 crcl"] == 0.05
+    assert taus["noise.rate=0.4 seed=1 infonce"] == 0.05
+
+
+def test_smoke_lays_its_own_values_over_the_grid(tmp_path: Path) -> None:
+    path = write_grid(tmp_path, AXES + '[smoke]\nrun.schedule.batch_size = 8\naxes = { seed = [5] }\n')
+    grid = load_grid(path, smoke=True)
+    assert grid.name == "toy-smoke"
+    assert {c.run.seed for c in grid.cells} == {5}
+    assert {c.run.schedule.batch_size for c in grid.cells} == {8}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('pieces = [4]', 'pieces = [4], betaa = 0.5'), "method.betaa = 0.5: unknown key; did you mean 'beta'?"),
+        (('pieces = [4]', 'pieces = [4], beta = 1.7'), "method.beta = 1.7: Input should be less than or equal to 1"),
+        (('pieces = [4]', 'pieces = [2]'), "2 epochs correct no label"),
+        (('"crcl", p', '"crlc", p'), "method.name = 'crlc': unknown method; did you mean 'crcl'?"),
+        (('[0.0, 0.4]', '[0.0, 1.4]'), "noise.rate = 1.4: Input should be less than or equal to 1"),
+        (('schedule.epochs = 3', 'schedule.epoch = 3'), "schedule.epoch = 3: unknown key; did you mean 'epochs'?"),
+        (('schedule.epochs = 3', ''), "schedule.epochs is missing"),
+        (('seed = [0, 1]', 'seed = [0, 0]'), "are the same run; drop one"),
+        (('[axes]', '[axis]'), "axis = "),
+        (('[axes]', '[axes'), "is not TOML"),
+        (('pieces = [4]', 'pieces = [4], epsilon = 1.0'), "method.epsilon = 1.0: Input should be less than 1"),
+        (('pieces = [4]', 'pieces = [4], tau = 0'), "method.tau = 0: Input should be greater than 0"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_file_key_value_and_what_is_accepted(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in AXES
+    path = write_grid(tmp_path, AXES.replace(*change))
+    with pytest.raises(HarnessError, match=re.escape(message)) as caught:
+        load_grid(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_grid_names_those_there_are() -> None:
+    with pytest.raises(HarnessError, match=r"did you mean 'demo'\? accepted: .*flickr30k_noise"):
+        load_grid("demoo")
+
+
+@pytest.mark.parametrize("name", sorted(declarations("experiments")))
+def test_every_shipped_grid_expands(name: str) -> None:
+    assert load_grid(name).cells
+    assert load_grid(name, smoke=True).cells
+
+
+def test_a_component_under_another_name_starts_afresh() -> None:
+    base = {"backbone": {"name": "vse_infinity", "gpo_dim": 8}, "seed": 0}
+    assert merge(base, nested("backbone", "saf"))["backbone"] == {"name": "saf"}
+    assert merge(base, nested("backbone.embed_dim", 4))["backbone"]["gpo_dim"] == 8
+    assert merge(base, {"backbone": {"name": "vse_infinity", "embed_dim": 4}})["backbone"]["gpo_dim"] == 8
+    assert base["backbone"] == {"name": "vse_infinity", "gpo_dim": 8}
+
+
+def test_the_fingerprint_covers_the_science_alone(tmp_path: Path) -> None:
+    first, *_ = load_grid(write_grid(tmp_path, AXES)).cells
+    again, *_ = load_grid(write_grid(tmp_path, AXES, name="other")).cells
+    assert again.fingerprint == first.fingerprint
+    spelt_out = AXES.replace("pieces = [4]", "pieces = [4], beta = 0.8")
+    assert load_grid(write_grid(tmp_path, spelt_out)).cells[1].fingerprint == fingerprint(
+        load_grid(write_grid(tmp_path, AXES)).cells[1].run
+    )
+    changed = first.run.model_copy(update={"seed": 7})
+    assert fingerprint(changed) != first.fingerprint
+
+
+def test_a_run_survives_the_ledger(tmp_path: Path) -> None:
+    for cell in load_grid(write_grid(tmp_path, AXES)).cells:
+        again = RunSpec.from_table(cell.entry("toy")["run"])
+        assert again == cell.run
+        assert fingerprint(again) == cell.fingerprint
+
+

@@ -1,0 +1,162 @@
+"""Cell folders: claims, heartbeats, rows, and files that are whole or absent."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.files import read_json, write_atomic, write_json
+from harness.ledger import Cell, Claim, ClaimLost, Ledger, claim
+
+SPEC: dict[str, Any] = {"fingerprint": "f" * 16, "grid": "g", "cell": "crcl seed=0", "labels": {}, "run": {}}
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Cell:
+    return Ledger(tmp_path).add(SPEC)
+
+
+def test_states_follow_the_files(cell: Cell) -> None:
+    assert cell.state() == "waiting"
+    held = Claim.take(cell.folder)
+    assert held is not None
+    assert cell.state() == "running"
+    held.release()
+    cell.path("checkpoint.pt").write_bytes(b"x")
+    assert cell.state() == "interrupted"
+    cell.write_failure("boom", "Traceback", {})
+    assert cell.state() == "failed"
+    assert (cell.failure() or {})["error"] == "boom"
+    cell.write_result({"test": {}})
+    assert cell.state() == "done"
+    assert cell.failure() is None
+
+
+def test_one_of_many_gets_the_claim(cell: Cell) -> None:
+    got: list[Claim] = []
+    gate = threading.Barrier(16)
+
+    def worker() -> None:
+        gate.wait()
+        mine = Claim.take(cell.folder)
+        if mine is not None:
+            got.append(mine)
+
+    threads = [threading.Thread(target=worker) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+    got[0].release()
+    again = Claim.take(cell.folder)
+    assert again is not None
+    again.release()
+
+
+def test_the_claim_of_a_killed_process_is_taken_over_at_once(cell: Cell) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from harness.ledger import Claim
+assert Claim.take(Path({str(cell.folder)!r}))
+print("held", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    assert cell.state() == "running"
+    assert Claim.take(cell.folder) is None
+    process.kill()
+    process.wait()
+    assert cell.state() == "interrupted"
+    mine = Claim.take(cell.folder)
+    assert mine is not None
+    mine.release()
+
+
+def test_a_claim_from_another_machine_lives_by_its_heartbeat(cell: Cell) -> None:
+    now = time.time()
+    holder = {"token": "t", "host": "another", "pid": 1, "since": now - 1000, "started": 5}
+    write_json(cell.path("claim.json"), holder)
+    write_json(cell.path("heartbeat.json"), {"time": now - 5})
+    assert cell.state() == "running"
+    write_json(cell.path("heartbeat.json"), {"time": now - claim.SILENCE - 1})
+    assert cell.state() == "interrupted"
+
+
+def test_a_holder_that_was_taken_over_finds_out_before_it_writes(cell: Cell) -> None:
+    mine = Claim.take(cell.folder)
+    assert mine is not None
+    mine.verify()
+    write_json(cell.path("claim.json"), {**(claim.read(cell.folder) or {}), "token": "another's"})
+    with pytest.raises(ClaimLost):
+        mine.verify()
+    mine.release()
+    assert claim.read(cell.folder) is not None  # the other's claim is left alone
+
+
+def test_the_heartbeat_says_what_was_reported(cell: Cell) -> None:
+    mine = Claim.take(cell.folder)
+    assert mine is not None
+    mine.report(epoch=3, loss=0.5)
+    deadline = time.monotonic() + 5 * claim.BEAT
+    while cell.heartbeat().get("epoch") != 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    mine.release()
+    assert cell.heartbeat()["loss"] == 0.5
+
+
+def test_a_torn_last_row_is_no_row(cell: Cell) -> None:
+    cell.append_row({"epoch": 0, "values": {"a": 1.0}})
+    cell.append_row({"epoch": 1, "values": {"a": float("nan")}})
+    with open(cell.path("metrics.jsonl"), "a") as file:
+        file.write('{"epoch": 2, "val')
+    assert [row["epoch"] for row in cell.rows()] == [0, 1]
+    assert cell.rows()[1]["values"]["a"] is None
+    cell.keep_rows(1)
+    assert [row["epoch"] for row in cell.rows()] == [0]
+
+
+def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+
+    def fail(file: Any) -> None:
+        file.write(b"half")
+        raise RuntimeError("torn")
+
+    with pytest.raises(RuntimeError):
+        write_atomic(path, fail)
+    assert read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    def fill(_: Any) -> None:
+        with open("/dev/full", "wb") as full:
+            full.write(b"x" * 100_000)
+
+    with pytest.raises(HarnessError, match="no space left on the disk .* make room and run the same command again"):
+        write_atomic(tmp_path / "a", fill)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_run_is_found_by_the_beginning_of_its_fingerprint_or_its_name(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    first = ledger.add({**SPEC, "fingerprint": "abc1", "cell": "one"})
+    ledger.add({**SPEC, "fingerprint": "abd2", "cell": "two"})
+    assert ledger.find("abc").folder == first.folder
+    assert ledger.find("two").fingerprint == "abd2"
+    with pytest.raises(HarnessError, match="2 runs fit 'ab'"):
+        ledger.find("ab")
+    with pytest.raises(HarnessError, match="no run is called 'zzz'"):
+        ledger.find("zzz")

@@ -1,0 +1,404 @@
+"""The mirror in MLflow holds what the ledger holds: once, whatever was killed, resumed or called twice."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import socket
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import HarnessError
+from harness.ledger import Cell, Ledger
+from harness.tracking import Mirror, Store, forget, mirror_cell, open_store
+
+BEGIN = 1_700_000_000.0  # unix seconds
+
+
+def make_cell(
+    runs: Path, fingerprint: str = "f" * 16, *, grid: str = "toy", seed: int = 0, **more: Any
+) -> Cell:
+    run = {
+        "dataset": "twemoji",
+        "noise": {"name": "caption_level", "rate": 0.4},
+        "backbone": {"name": "vse_infinity", "embed_dim": 64},
+        "method": {"name": "crcl", "beta": 0.8, "pieces": [3, 4]},
+        "augmentation": None,
+        "schedule": {"epochs": None, "lr": 5e-4},
+        "evaluation": {"selection": "best_dev_rsum"},
+        "seed": seed,
+    }
+    labels = {"method": "crcl", "noise.rate": 0.4, "seed": seed}
+    name = f"crcl noise.rate=0.4 seed={seed}"
+    return Ledger(runs).add(
+        {"fingerprint": fingerprint, "grid": grid, "cell": name, "labels": labels, "run": run, **more}
+    )
+
+
+def row(epoch: int, *, at: float | None = None, steps: int = 2) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "piece": 0,
+        "epoch_in_piece": epoch,
+        "step": 10 * (epoch + 1),
+        "time": BEGIN + 60 * (epoch + 1) if at is None else at,
+        "seconds": 60.0,
+        "values": {"train/loss": 5.0 - epoch, "dev/rsum": 100.0 + epoch, "labels/auc": None},
+        "steps": [[10 * epoch + 5 * i, {"step/loss": 1.0 * i}] for i in range(steps)],
+    }
+
+
+def result(protocols: tuple[str, ...] = ("full",)) -> dict[str, Any]:
+    metrics = {"i2t_r1": 40.0, "rsum": 300.0}
+    return {
+        "fingerprint": "f" * 16,
+        "finished": "2023-11-14T22:33:20+00:00",
+        "best": {"piece": 0, "epoch": 1, "dev/rsum": 101.0},
+        "test": dict.fromkeys(protocols, metrics),
+        "dev": {"rsum": 101.0},
+        "labels": {"labels/auc": 0.9},
+        "noise": {"realised_rate": 0.4, "sha256": "ab" * 32},
+        "dataset": {"name": "twemoji", "digest": "cd" * 32, "images": 10, "pairs": 50},
+        "environment": {"python": "3.11", "device": "cpu", "git_commit": "abc123"},
+        "seconds": 120.0,
+        "steps": 20,
+    }
+
+
+def hold(cell: Cell) -> None:
+    """A claim by this living process."""
+    claim = {
+        "token": "t",
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": time.time(),
+        "started": None,
+    }
+    cell.path("claim.json").write_text(json.dumps(claim))
+
+
+def finish(cell: Cell, what: dict[str, Any]) -> None:
+    cell.path("claim.json").unlink(missing_ok=True)
+    np.save(cell.path("labels.npy"), np.ones(50, np.float32))
+    cell.write_result(what)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables made, to be copied: making them takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    open_store(None, folder / "runs")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def runs(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def store(runs: Path) -> Store:
+    return open_store(None, runs)
+
+
+def the_run(store: Store, cell: Cell, grid: str = "toy") -> Any:
+    found = store.client.search_runs([store.experiment(grid)], f"tags.fingerprint = '{cell.fingerprint}'")
+    assert len(found) == 1
+    return found[0]
+
+
+def history(store: Store, run: Any, key: str) -> list[tuple[int, float]]:
+    return [(m.step, m.value) for m in store.client.get_metric_history(run.info.run_id, key)]
+
+
+def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, runs: Path) -> None:
+    cell = make_cell(runs, sweep="lr-search")
+    hold(cell)
+    cell.append_row(row(0))
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert run.info.status == "RUNNING"
+    assert run.info.run_name == "crcl noise.rate=0.4 seed=0"
+    assert run.info.start_time == int(BEGIN * 1000)
+    assert run.data.params["method.beta"] == "0.8"
+    assert run.data.params["method.pieces"] == "[3, 4]"
+    tags = run.data.tags
+    assert (tags["grid"], tags["sweep"], tags["seed"], tags["axis.noise.rate"]) == (
+        "toy",
+        "lr-search",
+        "0",
+        "0.4",
+    )
+    assert tags["group"] == "crcl noise.rate=0.4"
+
+    cell.append_row(row(1))
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0)]
+    assert history(store, run, "step/loss") == [(0, 0.0), (5, 1.0), (10, 0.0), (15, 1.0)]
+    assert "labels/auc" not in run.data.metrics  # undefined, not zero
+
+    finish(cell, result())
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time == 1_700_001_200_000
+    assert history(store, run, "test/i2t_r1") == [(0, 40.0)]
+    assert run.data.metrics["selected/labels/auc"] == 0.9
+    assert run.data.metrics["noise/realised_rate"] == 0.4
+    assert run.data.tags["device"] == "cpu"
+    assert run.data.tags["mlflow.source.git.commit"] == "abc123"
+    [dataset] = [i.dataset for i in run.inputs.dataset_inputs]
+    assert (dataset.name, dataset.digest) == ("twemoji", ("cd" * 32)[:36])
+    files = {f.path for f in store.client.list_artifacts(run.info.run_id)}
+    assert files == {"spec.json", "result.json", "labels.npy"}
+
+
+def test_several_protocols_are_told_apart(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    cell.append_row(row(0))
+    finish(cell, result(("coco_1k_5fold", "coco_5k")))
+    mirror_cell(store, cell)
+    metrics = the_run(store, cell).data.metrics
+    assert metrics["test/coco_5k/rsum"] == 300.0
+    assert metrics["test/coco_1k_5fold/rsum"] == 300.0
+    assert "test/rsum" not in metrics
+
+
+def test_mirroring_again_adds_nothing(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    for epoch in range(3):
+        cell.append_row(row(epoch))
+    finish(cell, result())
+    drawn = []
+
+    def figures(cell: Cell) -> dict[str, Path]:
+        drawn.append(cell)
+        picture = cell.folder.parent / "curve.png"
+        picture.write_bytes(b"a picture")
+        return {"curve": picture}
+
+    mirror_cell(store, cell, figures=figures)
+    before = dump(runs)
+    mirror_cell(store, cell, figures=figures)
+    mirror_cell(open_store(None, runs), cell, figures=figures)
+    assert dump(runs) == before
+    assert len(drawn) == 1
+    files = [f.path for f in store.client.list_artifacts(the_run(store, cell).info.run_id, "figures")]
+    assert files == ["figures/curve.png"]
+
+
+def dump(runs: Path) -> list[str]:
+    connection = sqlite3.connect(runs.parent / "mlflow.db")
+    lines = sorted(connection.iterdump())
+    connection.close()
+    return lines
+
+
+def test_epochs_trained_again_after_a_kill_are_not_logged_twice(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    for epoch in range(3):
+        cell.append_row(row(epoch))
+    cell.path("checkpoint.pt").write_bytes(b"")
+    mirror_cell(store, cell)
+    assert the_run(store, cell).info.status == "KILLED"
+
+    cell.keep_rows(1)  # the checkpoint was written after the first epoch
+    hold(cell)
+    mirror_cell(store, cell)
+    assert the_run(store, cell).info.status == "RUNNING"
+    for epoch in range(1, 4):
+        cell.append_row(row(epoch, at=BEGIN + 9000 + epoch))
+    mirror_cell(store, cell)
+    finish(cell, result())
+    mirror_cell(store, cell)
+
+    run = the_run(store, cell)
+    assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0), (2, 102.0), (3, 103.0)]
+    assert len(history(store, run, "step/loss")) == 8
+    assert run.info.status == "FINISHED"
+
+
+def test_an_unfinished_begin_is_finished(store: Store, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher killed just after MLflow made the run leaves one without params, spec and points."""
+    cell = make_cell(runs)
+    cell.append_row(row(0))
+    with monkeypatch.context() as broken:
+        broken.setattr(type(store.client), "log_batch", _raise_os_error)
+        with pytest.raises(HarnessError, match="harness sync"):
+            mirror_cell(store, cell)
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert run.data.params["method.name"] == "crcl"
+    assert [f.path for f in store.client.list_artifacts(run.info.run_id)] == ["spec.json"]
+    assert history(store, run, "epoch") == [(0, 0.0)]
+
+
+def _raise_os_error(*args: Any, **kwargs: Any) -> None:
+    raise OSError("the disk is gone")
+
+
+def test_a_failed_cell_says_why_and_may_succeed_later(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    cell.append_row(row(0))
+    cell.write_failure("loss is nan in epoch 1", "Traceback ...", {})
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", "loss is nan in epoch 1")
+    assert {f.path for f in store.client.list_artifacts(run.info.run_id)} == {"spec.json", "failure.json"}
+    cell.append_row(row(1))
+    finish(cell, result())
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/rsum"] == 300.0
+
+
+def test_a_cell_trained_anew_is_another_run(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    cell.append_row(row(0))
+    finish(cell, result())
+    mirror_cell(store, cell)
+    first = the_run(store, cell).info.run_id
+    shutil.rmtree(cell.folder)
+    cell = make_cell(runs)
+    hold(cell)
+    cell.append_row({**row(0), "values": {"dev/rsum": 7.0}})
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert run.info.run_id != first
+    assert history(store, run, "dev/rsum") == [(0, 7.0)]
+
+
+def test_rebuilt_from_the_ledger_it_says_the_same(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    for epoch in range(2):
+        cell.append_row(row(epoch))
+    finish(cell, result())
+    mirror_cell(store, cell)
+    old = the_run(store, cell)
+    forget(store, cell)
+    mirror_cell(store, cell)
+    new = the_run(store, cell)
+    assert new.info.run_id != old.info.run_id
+    assert (new.data.metrics, new.data.params) == (old.data.metrics, old.data.params)
+    assert (new.info.start_time, new.info.end_time) == (old.info.start_time, old.info.end_time)
+
+
+def test_a_cell_that_waits_has_no_run(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    mirror_cell(store, cell)
+    assert store.client.get_experiment_by_name("toy") is None
+
+
+def test_grids_may_share_a_cell(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    cell.append_row(row(0))
+    mirror_cell(store, cell)
+    mirror_cell(store, cell, grid="other")
+    assert the_run(store, cell, "other").data.tags["grid"] == "other"
+    assert the_run(store, cell, "toy").data.tags["grid"] == "toy"
+
+
+def test_more_points_than_one_call_takes(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    cell.append_row(row(0, steps=1700))
+    cell.append_row(row(1, steps=3))
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert len(history(store, run, "step/loss")) == 1703
+    assert history(store, run, "epoch") == [(0, 0.0), (1, 1.0)]
+
+
+def _mirror_in_a_process(runs: Path, begin: Any) -> None:
+    store = open_store(None, runs)
+    begin.wait()
+    for cell in Ledger(runs).cells():
+        mirror_cell(store, cell)
+
+
+def test_two_launchers_at_once_on_a_fresh_store_log_nothing_twice(runs: Path) -> None:
+    (runs.parent / "mlflow.db").unlink()
+    cells = [make_cell(runs, f"{seed:016x}", seed=seed) for seed in range(3)]
+    for cell in cells:
+        for epoch in range(4):
+            cell.append_row(row(epoch))
+    context = multiprocessing.get_context("spawn")
+    begin = context.Barrier(2)
+    processes = [context.Process(target=_mirror_in_a_process, args=(runs, begin)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    store = open_store(None, runs)
+    for cell in cells:
+        assert history(store, the_run(store, cell), "epoch") == [(e, float(e)) for e in range(4)]
+
+
+def test_a_fresh_store_is_made_once_and_in_wal_mode(migrated: Path) -> None:
+    connection = sqlite3.connect(migrated)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_artifacts_lie_beside_the_store(store: Store, runs: Path) -> None:
+    cell = make_cell(runs)
+    cell.append_row(row(0))
+    mirror_cell(store, cell)
+    assert list((runs.parent / "mlartifacts" / "toy").glob("*/artifacts/spec.json"))
+
+
+def test_the_usual_variable_chooses_the_store(
+    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(migrated, tmp_path / "mine.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mine.db'}")
+    store = open_store(None, tmp_path / "runs")
+    assert store.uri.endswith("mine.db")
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_server_that_is_down_is_one_complaint_and_then_left_alone(runs: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    cell = make_cell(runs)
+    cell.append_row(row(0))
+    mirror = Mirror(uri, runs)
+    mirror.update([cell])
+    assert mirror.complaint is not None
+    assert mirror.complaint.startswith(f"tracking store {uri}: ")
+    assert "harness sync" in mirror.complaint
+    begin = time.monotonic()
+    mirror.update([cell])
+    assert time.monotonic() - begin < 0.1
+
+
+def test_a_launcher_looks_only_at_what_changed(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [make_cell(runs, f"{seed:016x}", seed=seed) for seed in range(2)]
+    for cell in cells:
+        cell.append_row(row(0))
+    looked_at: list[str] = []
+
+    def spy(store: Store, cell: Cell, **more: Any) -> None:
+        looked_at.append(cell.fingerprint)
+        mirror_cell(store, cell, **more)
+
+    monkeypatch.setattr("harness.tracking.mirror.mirror_cell", spy)
+    mirror = Mirror(None, runs)
+    mirror.update(cells)
+    mirror.update(cells)
+    cells[1].append_row(row(1))
+    mirror.update(cells)
+    assert mirror.complaint is None
+    assert looked_at == [cells[0].fingerprint, cells[1].fingerprint, cells[1].fingerprint]
+    store = open_store(None, runs)
+    assert history(store, the_run(store, cells[1]), "epoch") == [(0, 0.0), (1, 1.0)]

@@ -1,0 +1,37 @@
+"""Grids over the toy dataset of tests/synthetic.py, small enough to train in a second or two."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOY = """
+title = "toy"
+[run]
+dataset = "toy"
+noise = "caption_level"
+backbone = { name = "vse_infinity", embed_dim = 16, word_dim = 8 }
+schedule = { batch_size = 32, lr = 2e-3 }
+augmentation = { token_rate = 0.2, region_rate = 0.2 }
+"""
+
+CRCL = """
+[axes]
+"noise.rate" = [0.4]
+[axes.method.crcl]
+method = { name = "crcl", pieces = [2, 2], freeze_epochs = 1 }
+"""
+
+
+def write_grid(folder: Path, text: str, name: str = "toy") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(TOY + text)
+    return path
+
+
+def harness(*arguments: object, cwd: Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line, in a process of its own, as a user runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        timeout=timeout, env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment},
+    )  # fmt: skip
