@@ -86,6 +86,8 @@ def test_the_cache_is_used_and_follows_the_captions(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(again.codes, first.codes)
     np.testing.assert_array_equal(again.offsets, first.offsets)
     assert cached_tokens(["another"], tmp_path).words == ["another"]
+    assert len(cached_tokens(["two\nlines"], tmp_path).offsets) == 2
+    assert len(cached_tokens(["two", "lines"], tmp_path).offsets) == 3
     assert cached_tokens([""], tmp_path).words == cached_tokens([""], tmp_path).words == []
 
 

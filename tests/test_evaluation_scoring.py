@@ -18,7 +18,7 @@ SIZES = {"vse_infinity": SMALL, "saf": {**SMALL, "sim_dim": 8}, "sgr": {**SMALL,
 
 @pytest.fixture(scope="module")
 def split(toy_data: Path) -> Split:
-    return open_dataset("toy", toy_data).split("test").images(7)
+    return open_dataset("toy", toy_data).split("test").images(5)
 
 
 def model(name: str, split: Split) -> Backbone:
@@ -32,12 +32,12 @@ def model(name: str, split: Split) -> Backbone:
 def one_by_one(backbone: Backbone, split: Split) -> Tensor:
     backbone.eval()
     matrix = torch.zeros(len(split.regions), len(split.captions))
-    for i in range(len(split.regions)):
-        regions = torch.tensor(np.array(split.regions[i : i + 1], dtype=np.float32))
-        image = backbone.encode_images(regions, torch.tensor([regions.shape[1]]))
-        for c in range(len(split.captions)):
-            words = split.captions.ids[split.captions.offsets[c] : split.captions.offsets[c + 1]]
-            text = backbone.encode_texts(torch.tensor(words[None].astype(np.int64)), torch.tensor([len(words)]))
+    for c in range(len(split.captions)):
+        words = torch.tensor(split.captions.ids[split.captions.offsets[c] : split.captions.offsets[c + 1]])
+        text = backbone.encode_texts(words[None].long(), torch.tensor([len(words)]))
+        for i in range(len(split.regions)):
+            regions = torch.tensor(np.array(split.regions[i : i + 1], dtype=np.float32))
+            image = backbone.encode_images(regions, torch.tensor([regions.shape[1]]))
             matrix[i, c] = backbone.similarity(image, text).item()
     return matrix
 
@@ -63,7 +63,7 @@ def test_the_model_is_left_in_the_mode_it_was_in(split: Split, training: bool) -
     assert backbone.training is training
     assert not matrix.requires_grad
     after = backbone.state_dict()
-    assert all(torch.equal(value, after[name]) for name, value in before.items())  # no batch statistics either
+    assert all(torch.equal(value, after[name]) for name, value in before.items())  # nor batch statistics
     matrix += 1  # an ordinary tensor, not one of inference mode
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy import write_grid
 
@@ -50,7 +51,7 @@ def test_an_exception_changes_the_cells_it_names_alone(tmp_path: Path) -> None:
 
 
 def test_smoke_lays_its_own_values_over_the_grid(tmp_path: Path) -> None:
-    path = write_grid(tmp_path, AXES + '[smoke]\nrun.schedule.batch_size = 8\naxes = { seed = [5] }\n')
+    path = write_grid(tmp_path, AXES + "[smoke]\nrun.schedule.batch_size = 8\naxes = { seed = [5] }\n")
     grid = load_grid(path, smoke=True)
     assert grid.name == "toy-smoke"
     assert {c.run.seed for c in grid.cells} == {5}
@@ -123,3 +124,15 @@ def test_a_run_survives_the_ledger(tmp_path: Path) -> None:
         assert fingerprint(again) == cell.fingerprint
 
 
+def test_an_index_file_counts_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
+    def fingerprint_of(path: Path) -> str:
+        text = f'[axes]\nseed = [0]\n[axes.method.a]\nmethod = "infonce"\nschedule.epochs = 1\n[axes.noise.a]\n' \
+               f'noise = {{ name = "index_file", rate = 0.4, path = "{path}" }}\n'  # fmt: skip
+        return load_grid(write_grid(tmp_path, text)).cells[0].fingerprint
+
+    here, there, other = tmp_path / "a.npy", tmp_path / "b.npy", tmp_path / "c.npy"
+    np.save(here, np.arange(5))
+    np.save(there, np.arange(5))
+    np.save(other, np.arange(6))
+    assert fingerprint_of(here) == fingerprint_of(there)
+    assert fingerprint_of(here) != fingerprint_of(other)

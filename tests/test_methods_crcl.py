@@ -143,7 +143,7 @@ def test_label_rules_by_hand() -> None:
     assert labels(0.4, 0.9, epoch=1, piece=1) == (0.4, 0.4)  # frozen later: what the piece before has learnt
     assert labels(0.05, 0.9, epoch=0, piece=1) == (0.0, 0.0)  # the threshold acts in frozen epochs too
     assert labels(1.0, 0.0, epoch=0, frozen_epochs=0) == (0.8, 0.8)  # no first estimate without frozen epochs
-    assert labels(0.1, 0.1, epoch=4) == (0.1, 0.1)  # below epsilon, not at it
+    assert labels(0.25, 0.9, piece=1, epsilon=0.25) == (0.25, 0.25)  # below epsilon, not at it
     assert labels(0.01, 0.01, epoch=4, epsilon=0.0) == (0.01, 0.01)
 
 

@@ -172,6 +172,16 @@ def test_several_protocols_are_told_apart(store: Store, runs: Path) -> None:
     assert "test/rsum" not in metrics
 
 
+def test_a_cell_that_was_only_scored_has_a_run_too(store: Store, runs: Path) -> None:
+    """An ensemble has no epochs, no selected epoch and no dev figures."""
+    cell = make_cell(runs)
+    finish(cell, {**result(), "best": None, "dev": None, "labels": {}})
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert (run.info.status, run.data.metrics["test/rsum"]) == ("FINISHED", 300.0)
+    assert run.info.start_time == run.info.end_time
+
+
 def test_mirroring_again_adds_nothing(store: Store, runs: Path) -> None:
     cell = make_cell(runs)
     for epoch in range(3):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
 from harness.training import Machine, checkpoint, work
 from harness.training.trainer import Trainer
+
 
 def new_cell(folder: Path, text: str = CRCL) -> Cell:
     folder.mkdir(exist_ok=True)
@@ -77,7 +79,9 @@ def test_kill_9_in_mid_epoch_changes_nothing(
             state = checkpoint.load(saved)
         except (HarnessError, OSError):
             return False
-        return state is not None and state["position"]["epochs"] == epochs and 3 < state["position"]["step"] < 30
+        return (
+            state is not None and state["position"]["epochs"] == epochs and 3 < state["position"]["step"] < 30
+        )
 
     assert killed(cell, toy_data, in_mid_epoch) == -signal.SIGKILL
     assert cell.state() == "interrupted"
@@ -85,28 +89,34 @@ def test_kill_9_in_mid_epoch_changes_nothing(
     assert outcome(cell) == undisturbed
 
 
+def _some_time_after_a_new(file: Path, pause: float) -> Callable[[], bool]:
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    seen: list[float] = []
+
+    def due() -> bool:
+        if not seen and file.exists() and file.stat().st_mtime_ns > before:
+            seen.append(time.monotonic())
+        return bool(seen) and time.monotonic() - seen[0] > pause
+
+    return due
+
+
 def test_kill_9_again_and_again_changes_nothing(
     tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]
 ) -> None:
     cell = new_cell(tmp_path)
+    saved = cell.path("checkpoint.pt")
     deaths = 0
     for pause in (0.1, 0.4, 0.2, 0.6, 0.3):
-        begun = cell.path("checkpoint.pt")
-        before = begun.stat().st_mtime_ns if begun.exists() else 0
-        moved: list[float] = []
-
-        def later(before: int = before, pause: float = pause, moved: list[float] = moved) -> bool:
-            if not moved and begun.exists() and begun.stat().st_mtime_ns > before:
-                moved.append(time.monotonic())
-            return bool(moved) and time.monotonic() - moved[0] > pause
-
-        deaths += killed(cell, toy_data, later) == -signal.SIGKILL
+        deaths += killed(cell, toy_data, _some_time_after_a_new(saved, pause)) == -signal.SIGKILL
     assert deaths >= 2
     assert start(cell, toy_data).wait() == 0
     assert outcome(cell) == undisturbed
 
 
-def test_sigterm_writes_a_checkpoint_first(tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]) -> None:
+def test_sigterm_writes_a_checkpoint_first(
+    tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]
+) -> None:
     cell = new_cell(tmp_path)
     worker = start(cell, toy_data)
     while len(cell.rows()) < 1:
@@ -192,7 +202,9 @@ def test_labels_survive_a_new_piece_and_the_network_does_not(
     assert all(torch.equal(weights[k], v) for k, v in trainer.backbone.state_dict().items())
     trainer.at.piece = 0
     trainer._initialise()
-    assert not torch.equal(weights["image_pool.score.weight"], trainer.backbone.state_dict()["image_pool.score.weight"])
+    assert not torch.equal(
+        weights["image_pool.score.weight"], trainer.backbone.state_dict()["image_pool.score.weight"]
+    )
 
 
 def test_a_cell_that_somebody_holds_is_left_alone(tmp_path: Path, toy_data: Path) -> None:

@@ -29,7 +29,9 @@ def write_grid(folder: Path, text: str, name: str = "toy") -> Path:
     return path
 
 
-def harness(*arguments: object, cwd: Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+def harness(
+    *arguments: object, cwd: Path, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own, as a user runs it."""
     return subprocess.run(
         [sys.executable, "-m", "harness", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,

@@ -1,13 +1,13 @@
 """Local alignments of every image with every word: SCAN's attention, then SGRAF's similarity vectors.
 
-For word w and the context c that it attends to in an image, the similarity vector is normalise(W (c - w)^2 + b). At the
-paper's sizes the differences c - w of one batch fill 0.9 GB, three copies of which the plain formula keeps for the backward
-pass. Here only the attention weights (36 numbers per word and image, not 1024) and the result are kept: a block of
-differences is made, used and forgotten while it is in the cache, in the forward pass and again in the backward pass, where
-making it costs 3 % of the arithmetic.
+For word w and the context c that it attends to in an image, the similarity vector is normalise(W (c - w)^2 +
+b). At the paper's sizes the differences c - w of one batch fill 0.9 GB, three copies of which the plain
+formula keeps for the backward pass. Here only the attention weights (36 numbers per word and image, not 1024)
+and the result are kept: a block of differences is made, used and forgotten while it is in the cache, in the
+forward pass and again in the backward pass, where making it costs 3 % of the arithmetic.
 
-The context's norm needs no pass over its 1024 channels either: |sum_r a_r v_r|^2 = a' G a with G the image's 36 x 36 Gram
-matrix of regions, so the normalised context is one product with rescaled weights.
+The context's norm needs no pass over its 1024 channels either: |sum_r a_r v_r|^2 = a' G a with G the image's
+36 x 36 Gram matrix of regions, so the normalised context is one product with rescaled weights.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ ELSEWHERE_BYTES = 256 * 2**20
 def region_weights(regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
     """For each image and word, weights over regions that give the word's normalised context.
 
-    regions (images, R, d), region_mask (images, R), words (captions, L, d), word_mask (captions, L)
-    -> (images, captions * L, R). SCAN's text-to-image attention: scores are normalised over the caption's words,
+    regions (images, R, d), region_mask (images, R), words (captions, L, d), word_mask (captions, L) ->
+    (images, captions * L, R). SCAN's text-to-image attention: scores are normalised over the caption's words,
     then turned into a softmax over the image's regions.
     """
     images, items, dim = regions.shape
@@ -37,7 +37,8 @@ def region_weights(regions: Tensor, region_mask: Tensor, words: Tensor, word_mas
     scores = torch.where(word_mask[:, :, None, None], scores, 0)
     scores = scores / (torch.linalg.vector_norm(scores, dim=1, keepdim=True) + EPS)
     scores = torch.where(region_mask, scores * SMOOTH, -torch.inf)
-    weights = torch.softmax(scores, dim=-1).view(-1, images, items).transpose(0, 1)  # (images, captions * L, R)
+    weights = torch.softmax(scores, dim=-1).view(-1, images, items)
+    weights = weights.transpose(0, 1)  # (images, captions * L, R), a view
     gram = regions @ regions.transpose(1, 2)
     norm = ((weights @ gram) * weights).sum(dim=-1, keepdim=True).clamp_min(EPS**2).sqrt()
     return weights / (norm + EPS)
@@ -65,7 +66,7 @@ class _SquaredDifferences(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         weights, regions, words, matrix, bias, out, norm = ctx.saved_tensors
         to_weights, to_regions = torch.empty_like(weights), torch.empty_like(regions)
-        to_words, to_matrix, to_bias = torch.zeros_like(words), torch.zeros_like(matrix), torch.zeros_like(bias)
+        to_words, to_matrix, to_bias = (torch.zeros_like(tensor) for tensor in (words, matrix, bias))
         for rows in _blocks(weights, words):
             # Through the norm: out = v / (|v| + eps).
             along = (grad[rows] * out[rows]).sum(dim=-1, keepdim=True) * (1 + EPS / norm[rows].clamp_min(EPS))

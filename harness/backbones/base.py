@@ -11,7 +11,8 @@ from harness.errors import HarnessError
 
 
 class Encoded(NamedTuple):
-    """Embeddings of n images or texts: one vector each, `values` (n, d), or one per region or word, (n, items, d).
+    """Embeddings of n images or texts: one vector each, `values` (n, d), or one per region or word, (n,
+    items, d).
 
     `lengths` (n,) counts the real regions or words; what lies beyond them is padding, always zero.
     """
@@ -36,8 +37,8 @@ class Encoded(NamedTuple):
 class Backbone(nn.Module):
     """An image-text similarity model over region features and word ids.
 
-    `region_dim` and `vocabulary_size` come from the data; keyword arguments are hyperparameters, kept as attributes
-    of the same names, so that `configuration()` can rebuild the model beside its weights.
+    `region_dim` and `vocabulary_size` come from the data; keyword arguments are hyperparameters, kept as
+    attributes of the same names, so that `configuration()` can rebuild the model beside its weights.
     """
 
     def __init__(self, region_dim: int, vocabulary_size: int) -> None:
@@ -46,7 +47,8 @@ class Backbone(nn.Module):
         self.vocabulary_size = vocabulary_size
 
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
-        """regions (images, R, region_dim), lengths (images,) in 1..R: image i's regions are its first lengths[i]."""
+        """regions (images, R, region_dim), lengths (images,) in 1..R: image i's regions are its first
+        lengths[i]."""
         raise NotImplementedError
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
@@ -83,3 +85,11 @@ def l2_normalise(x: Tensor, eps: float = 1e-8) -> Tensor:
 def length_mask(lengths: Tensor, items: int) -> Tensor:
     """(n, items), true where an item is real."""
     return torch.arange(items, device=lengths.device) < lengths[:, None]
+
+
+def plain_cpu(x: Tensor) -> bool:
+    """Whether formulations by hand for the CPU apply: neither under autocast nor while torch.compile
+    traces."""
+    return (
+        x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    )

@@ -14,9 +14,9 @@ from harness.backbones.sgraf import SimilarityReasoning
 class SAF(SimilarityReasoning):
     """SAF: similarity vectors of words averaged with learned attention, which filters meaningless alignments.
 
-    The attention passes a BatchNorm of one channel. The released loop shows it one caption against all images at a
-    time, so in training its statistics are those of a caption, and its running averages take one update per caption, in
-    the captions' order; both are kept, in closed form.
+    The attention passes a BatchNorm of one channel. The released loop shows it one caption against all images
+    at a time, so in training its statistics are those of a caption, and its running averages take one update
+    per caption, in the captions' order; both are kept, in closed form.
     """
 
     def __init__(
@@ -75,9 +75,10 @@ class SAF(SimilarityReasoning):
         assert norm.momentum is not None
         captions = len(statistics)
         # n updates r <- (1 - m) r + m s_k at once: the k-th statistic is diluted by the n - 1 - k after it.
-        later = torch.arange(captions - 1, -1, -1, device=statistics.device)
         keep = 1 - norm.momentum
-        added = norm.momentum * (keep**later) @ statistics
+        statistics = statistics.to(norm.running_mean.dtype)
+        share = norm.momentum * keep ** torch.arange(captions - 1, -1, -1, device=statistics.device)
+        added = share.to(statistics.dtype) @ statistics
         norm.running_mean.mul_(keep**captions).add_(added[0])
         norm.running_var.mul_(keep**captions).add_(added[1])
         norm.num_batches_tracked += captions

@@ -1,4 +1,5 @@
-"""SGRAF's self-attention: one global vector per image or text, weighted by how each region or word agrees with the mean."""
+"""SGRAF's self-attention: one global vector per image or text, weighted by how each region or word agrees
+with the mean."""
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +10,14 @@ from harness.errors import HarnessError
 
 
 class RegionNorm(nn.Module):
-    """BatchNorm whose channel is the region's place, 1..`regions`: statistics over images and feature channels.
+    """BatchNorm whose channel is the region's place, 1..`regions`: statistics over images and feature
+    channels.
 
-    The released model fixes 36 places. Where an image has fewer regions because some were dropped, its k-th of l takes the
-    statistics of the place where it is expected to have stood, (k (regions + 1) / (l + 1)), rounded: with nothing
-    dropped that is its own place, and with regions dropped every place still sees examples. (The released code keeps
-    dropped regions as near-zero vectors that count in the statistics and are attended to.) A place without an example in a
-    batch keeps its running averages.
+    The released model fixes 36 places. Where an image has fewer regions because some were dropped, its k-th
+    of l takes the statistics of the place where it is expected to have stood, (k (regions + 1) / (l + 1)),
+    rounded: with nothing dropped that is its own place, and with regions dropped every place still sees
+    examples. (The released code keeps dropped regions as near-zero vectors that count in the statistics and
+    are attended to.) A place without an example in a batch keeps its running averages.
     """
 
     running_mean: Tensor
@@ -45,12 +47,15 @@ class RegionNorm(nn.Module):
         place = torch.round(k * (self.regions + 1) / (lengths[:, None] + 1)).long() - 1
         place = place.clamp_max(self.regions - 1)
         if self.training:
-            member = nn.functional.one_hot(place, self.regions).to(torch.float32) * mask[:, :, None]
-            member = member.flatten(0, 1).T  # (regions, n * R): a product adds up in a fixed order on every device
+            kind = torch.promote_types(x.dtype, torch.float32)
+            member = nn.functional.one_hot(place, self.regions).to(kind) * mask[:, :, None]
+            member = member.flatten(
+                0, 1
+            ).T  # (regions, n * R): a product adds up in a fixed order on every device
             count = member.sum(dim=1) * x.shape[2]
-            mean = (member @ x.sum(dim=2, dtype=torch.float32).flatten()) / count.clamp_min(1)
+            mean = (member @ x.sum(dim=2, dtype=kind).flatten()) / count.clamp_min(1)
             centred = x - mean[place][:, :, None]
-            var = (member @ centred.square().sum(dim=2, dtype=torch.float32).flatten()) / count.clamp_min(1)
+            var = (member @ centred.square().sum(dim=2, dtype=kind).flatten()) / count.clamp_min(1)
             self._track(mean.detach(), var.detach(), count)
         else:
             mean, var = self.running_mean, self.running_var
@@ -62,13 +67,18 @@ class RegionNorm(nn.Module):
     def _track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
         seen = count > 1
         unbiased = var * count / (count - 1).clamp_min(1)
-        self.running_mean.copy_(torch.where(seen, torch.lerp(self.running_mean, mean, self.momentum), self.running_mean))
-        self.running_var.copy_(torch.where(seen, torch.lerp(self.running_var, unbiased, self.momentum), self.running_var))
+        self.running_mean.copy_(
+            torch.where(seen, torch.lerp(self.running_mean, mean, self.momentum), self.running_mean)
+        )
+        self.running_var.copy_(
+            torch.where(seen, torch.lerp(self.running_var, unbiased, self.momentum), self.running_var)
+        )
         self.num_batches_tracked += 1
 
 
 class VisualSelfAttention(nn.Module):
-    """(images, R, d) -> (images, d), unit length. BatchNorm, tanh and dropout on both the regions and their mean."""
+    """(images, R, d) -> (images, d), unit length. BatchNorm, tanh and dropout on both the regions and their
+    mean."""
 
     def __init__(self, dim: int, regions: int, *, dropout: float) -> None:
         super().__init__()
@@ -77,6 +87,7 @@ class VisualSelfAttention(nn.Module):
         self.mean = xavier_linear(dim, dim)
         self.mean_norm = nn.BatchNorm1d(dim)
         self.common = xavier_linear(dim, 1)
+        self.common.bias.requires_grad_(False)  # cancels in the softmax; official checkpoints have it
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, regions: Tensor, lengths: Tensor) -> Tensor:
@@ -94,6 +105,7 @@ class TextSelfAttention(nn.Module):
         self.local = xavier_linear(dim, dim)
         self.mean = xavier_linear(dim, dim)
         self.common = xavier_linear(dim, 1)
+        self.common.bias.requires_grad_(False)  # cancels in the softmax; official checkpoints have it
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:

@@ -11,20 +11,24 @@ from harness.backbones.sgraf import SimilarityReasoning
 
 
 class GraphStep(nn.Module):
-    """One step over a fully connected graph of similarity vectors: softmax edges from query and key, then a linear map.
+    """One step over a fully connected graph of similarity vectors: softmax edges from query and key, then a
+    linear map.
 
-    The edge of i and j is (Q x_i + p) . (K x_j + k). Of its four terms, the two with k are the same for all j and cancel in
-    the softmax over j, so the edge is (x_i M + v) . x_j with M = Q' K and v = K' p: one product with the nodes, not two.
+    The edge of i and j is (Q x_i + p) . (K x_j + k). Of its four terms, the two with k are the same for all j
+    and cancel in the softmax over j, so the edge is (x_i M + v) . x_j with M = Q' K and v = K' p: one product
+    with the nodes, not two.
     """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.query = xavier_linear(dim, dim)
         self.key = xavier_linear(dim, dim)
+        self.key.bias.requires_grad_(False)  # cancels: kept because official checkpoints have it
         self.output = xavier_linear(dim, dim)
 
     def forward(self, nodes: Tensor, asking: Tensor, mask: Tensor) -> Tensor:
-        """nodes (images, captions, n, d), asking (images, captions, m, d) the nodes to renew, mask (captions, n)."""
+        """nodes (images, captions, n, d), asking (images, captions, m, d) the nodes to renew, mask (captions,
+        n)."""
         matrix = self.key.weight.T @ self.query.weight  # (d, d), M transposed
         asked = nn.functional.linear(asking, matrix, self.query.bias @ self.key.weight)
         edges = asked @ nodes.transpose(-1, -2)  # (images, captions, m, n)

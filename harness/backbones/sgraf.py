@@ -1,16 +1,18 @@
-"""What SAF and SGR share: encoders, alignments of every image with every caption, and the walk over caption chunks.
+"""What SAF and SGR share: encoders, alignments of every image with every caption, and the walk over caption
+chunks.
 
-Source: Diao et al., "Similarity Reasoning and Filtration for Image-Text Matching", AAAI 2021. For an image and a caption
-there is one similarity vector per word (the word against the regions it attends to) and one for the two global vectors;
-SAF and SGR differ in how they make one vector of them.
+Source: Diao et al., "Similarity Reasoning and Filtration for Image-Text Matching", AAAI 2021. For an image
+and a caption there is one similarity vector per word (the word against the regions it attends to) and one for
+the two global vectors; SAF and SGR differ in how they make one vector of them.
 
-The released code walks over the captions one by one. Here captions are padded, masked and taken `chunk` at a time, sorted by
-length so that little is padding; `recompute` keeps only a chunk's scores for the backward pass.
+The released code walks over the captions one by one. Here captions are padded, masked and taken `chunk` at a
+time, sorted by length so that little is padding; `recompute` keeps only a chunk's scores for the backward
+pass.
 
 Differs from the released code in:
-- Dropped regions (lengths below R) are masked out of attention and of averages; there they stay as near-zero features,
-  which after the projection's bias and normalisation are attended to like any other. BatchNorm over region
-  places: see `RegionNorm`.
+- Dropped regions (lengths below R) are masked out of attention and of averages; there they stay as near-zero
+  features, which after the projection's bias and normalisation are attended to like any other. BatchNorm over
+  region places: see `RegionNorm`.
 """
 
 import torch
@@ -58,7 +60,8 @@ class SimilarityReasoning(Backbone):
     def reason(self, nodes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """nodes (images, captions, 1 + L, sim_dim), the global one first, mask (captions, 1 + L).
 
-        Returns vectors (images, captions, sim_dim) and statistics (captions, any number), handed to `learn_statistics`.
+        Returns vectors (images, captions, sim_dim) and statistics (captions, any number), handed to
+        `learn_statistics`.
         """
         raise NotImplementedError
 
@@ -66,7 +69,8 @@ class SimilarityReasoning(Backbone):
         """Called once per training-mode call with the statistics of all captions, in the captions' order."""
 
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
-        """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, R, embed_dim), zero when padded."""
+        """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, R, embed_dim), zero
+        when padded."""
         self._check("regions", regions, lengths)
         mask = length_mask(lengths, regions.shape[1])[:, :, None]
         return Encoded(torch.where(mask, l2_normalise(self.regions_to_vectors(regions)), 0), lengths)
@@ -120,6 +124,8 @@ class SimilarityReasoning(Backbone):
         local = similarity_vectors(weights, regions, words.reshape(-1, dim), self.local_alignment)
         local = local.view(len(regions), captions, longest, -1)
         whole = l2_normalise(self.global_alignment((image_vectors[:, None] - text_vectors).square()))
-        nodes = torch.cat([whole[:, :, None], local.to(whole.dtype)], dim=2)  # (images, captions, 1 + L, sim_dim)
+        nodes = torch.cat(
+            [whole[:, :, None], local.to(whole.dtype)], dim=2
+        )  # (images, captions, 1 + L, sim_dim)
         vectors, statistics = self.reason(nodes, nn.functional.pad(mask, (1, 0), value=True))
         return self.score(vectors).squeeze(-1), statistics

@@ -16,7 +16,13 @@ STATUS = {"done": 0, "failed": 1, "held": 3, "lost": 3, "interrupted": 130}
 @options.data
 @options.machine
 def command(
-    fingerprint: str, runs: Path, data: Path, device: str, precision: str, compile_: bool, checkpoint_seconds: float
+    fingerprint: str,
+    runs: Path,
+    data: Path,
+    device: str,
+    precision: str,
+    compile_: bool,
+    checkpoint_seconds: float,
 ) -> None:
     """Train one cell; what the launchers start.
 

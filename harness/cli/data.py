@@ -17,27 +17,19 @@ def command() -> None:
 @command.command("build")
 @click.argument("benchmark", required=False, metavar="[twemoji]")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder or zip archive of pictures.")
-@click.option(
-    "--captions", type=click.Path(path_type=Path), help="CSV: image, split (train, dev, test), caption."
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder to make, best in the data folder: data/NAME."
-)
+@click.option("--captions", type=click.Path(path_type=Path), help="CSV: image, split (train, dev, test), caption.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to make, best in the data folder: data/NAME.")
 @click.option(
     "--encoder",
     help="efficientnet-lite0 (the default), or a transformers vision model: hub name or local folder.",
 )
-@click.option(
-    "--regions", type=int, help="A square number: the feature map is pooled to that grid.  [default: 36]"
-)
+@click.option("--regions", type=int, help="A square number: the feature map is pooled to that grid.  [default: 36]")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
     help="Of the files.  [default: float32, of twemoji float16]",
 )
-@click.option(
-    "--captions-per-image", type=click.IntRange(min=1), help="Take the first N captions of each image."
-)
+@click.option("--captions-per-image", type=click.IntRange(min=1), help="Take the first N captions of each image.")
 @click.option(
     "--test-from",
     type=click.Choice(["dev"]),
@@ -45,14 +37,10 @@ def command() -> None:
     show_default=True,
     help="The split that doubles as test where there are no test rows.",
 )
-@click.option(
-    "--licence", default="not stated", show_default=True, help="Of the pictures, for the dataset's card."
-)
+@click.option("--licence", default="not stated", show_default=True, help="Of the pictures, for the dataset's card.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Pictures encoded at once.  [default: 16]")
 @click.option("--device", help="auto, cpu, cuda or mps.  [default: auto, of twemoji cpu]")
-@click.option(
-    "--overwrite", is_flag=True, help="Replace a finished build, or an unfinished one with other settings."
-)
+@click.option("--overwrite", is_flag=True, help="Replace a finished build, or an unfinished one with other settings.")
 @options.data
 def build(
     benchmark: str | None,
@@ -77,13 +65,9 @@ def build(
     sources = {"--images": images, "--captions": captions, "--out": out}
     if benchmark is not None:
         if benchmark != "twemoji":
-            raise HarnessError(
-                f"data build {benchmark}: unknown; accepted: twemoji, or --images, --captions and --out"
-            )
+            raise HarnessError(f"data build {benchmark}: unknown; accepted: twemoji, or --images, --captions and --out")
         if refused := [name for name, value in sources.items() if value is not None]:
-            raise HarnessError(
-                f"data build twemoji: takes no {', '.join(refused)}; it goes into --data, now {data}"
-            )
+            raise HarnessError(f"data build twemoji: takes no {', '.join(refused)}; it goes into --data, now {data}")
         build_twemoji(data, replace(RECIPE, **given), overwrite=overwrite, say=click.echo)  # type: ignore[arg-type]
         return
     if images is None or captions is None or out is None:
@@ -117,6 +101,7 @@ def check(name: str, noise_file: Path | None, data: Path) -> None:
     """Check counts, shapes, finite values, duplicates, captions and words; exits with 1 on an error."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from harness.data.check import check_dataset
 
@@ -126,7 +111,7 @@ def check(name: str, noise_file: Path | None, data: Path) -> None:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         colour = {"error": "red", "warning": "yellow"}.get(finding.level)
-        table.add_row(finding.level, finding.name, finding.text, style=colour)
+        table.add_row(finding.level, finding.name, Text(finding.text), style=colour)
     Console().print(table)
     errors = sum(finding.level == "error" for finding in findings)
     click.echo(f"{name}: {errors or 'no'} error{'' if errors == 1 else 's'} in {len(findings)} findings")

@@ -14,7 +14,7 @@ def command() -> None:
 
     console = Console()
     for room in ("experiments", "sweeps", "reports"):
-        found = declarations(room)  # type: ignore[arg-type]
+        found = declarations(room)
         if found:
             _print(console, room, {name: read_toml(path).get("title", "") for name, path in found.items()})
     for kind, catalogue in CATALOGUES.items():

@@ -10,8 +10,10 @@ from harness.cli import options
 @click.command()
 @click.argument("report")
 @options.runs
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
-              help="Folder of the files.")  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
+    help="Folder of the files.",
+)  # fmt: skip
 @options.smoke
 def command(report: str, runs: Path, out: Path, smoke: bool) -> None:
     """Print REPORT (a name in reports/ or a .toml file) as Markdown, and write it with LaTeX, CSV, PNG and

@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """Train the grid SPEC (a name in experiments/ or a .toml file).
 
-    Finished cells are skipped, killed ones continue from their checkpoint, failed ones are tried again; one failure does
-    not stop the rest. Exit status 1 if a cell failed.
+    Finished cells are skipped, killed ones continue from their checkpoint, failed ones are tried again; one
+    failure does not stop the rest. Exit status 1 if a cell failed.
     """
     from harness.grids import load_grid
     from harness.launch import run_cells
@@ -62,8 +62,10 @@ def command(
     states = run_cells(cells, data=data, jobs=jobs, worker_options=worker_options, update=mirror.update)
     if mirror.complaint:
         print(f"warning: {mirror.complaint}", file=sys.stderr)
-    failed = [cell for cell, state in states.items() if state == "failed"]
-    print(f"{grid.name}: {sum(s == 'done' for s in states.values())} of {len(states)} cells done, {len(failed)} failed")
-    for cell in failed:
-        print(f"  {cell.name}: {(cell.failure() or {}).get('error')} (traceback: {cell.path('failure.json')})")
-    sys.exit(1 if failed else 0)
+    failures = [cell for cell, state in states.items() if state == "failed"]
+    done = sum(state == "done" for state in states.values())
+    print(f"{grid.name}: {done} of {len(states)} cells done, {len(failures)} failed")
+    for failed in failures:
+        why = (failed.failure() or {}).get("error")
+        print(f"  {failed.name}: {why} (traceback: {failed.path('failure.json')})")
+    sys.exit(1 if failures else 0)

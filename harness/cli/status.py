@@ -51,4 +51,6 @@ def command(spec: str, runs: Path, smoke: bool) -> None:
         table.add_row(planned.name, f"[{STYLES[state]}]{state}[/]", words(cell, state), planned.fingerprint)
     console = Console()
     console.print(table)
-    console.print(f"{grid.name}: {', '.join(f'{n} {state}' for state, n in counts.items())}; {clock(spent)} of training")
+    console.print(
+        f"{grid.name}: {', '.join(f'{n} {state}' for state, n in counts.items())}; {clock(spent)} of training"
+    )

@@ -10,15 +10,10 @@ from harness.cli import options
 
 @click.command()
 @options.runs
-@click.option(
-    "--store",
-    metavar="URI",
-    help="Tracking store; default MLFLOW_TRACKING_URI, then mlflow.db beside the runs.",
-)
+@click.option("--store", metavar="URI", help="Default: MLFLOW_TRACKING_URI, then mlflow.db beside the runs.")
 @click.option("--rebuild", is_flag=True, help="Delete the runs in the store first and log them anew.")
 def command(runs: Path, store: str | None, rebuild: bool) -> None:
-    """Log to MLflow what the cell folders have and it lacks: after a server was down, or runs were copied
-    here."""
+    """Log to MLflow what the cell folders have and it lacks: a server was down, or runs were copied here."""
     from rich.progress import track
 
     from harness.ledger import Ledger
@@ -35,6 +30,5 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
         if rebuild:
             forget(opened, cell)
         mirror_cell(opened, cell, figures=figures)
-    print(
-        f"{opened.uri}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {time.monotonic() - begin:.1f} s"
-    )
+    seconds = time.monotonic() - begin
+    print(f"{opened.uri}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s")

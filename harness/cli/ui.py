@@ -1,7 +1,7 @@
 """`harness ui`: MLflow's pages on the right store."""
 
 import os
-import subprocess
+import socket
 import sys
 from pathlib import Path
 
@@ -12,13 +12,11 @@ from harness.cli import options
 
 @click.command()
 @options.runs
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1."
-)
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="On 127.0.0.1.")
 def command(runs: Path, port: int) -> None:
     """Open the MLflow pages on 127.0.0.1 over the store that `harness run` logs to. Ctrl-C ends them."""
     from harness.errors import HarnessError
-    from harness.tracking.store import sqlite_file, store_uri
+    from harness.tracking import sqlite_file, store_uri
 
     uri = store_uri(None, runs)
     if uri.startswith(("http://", "https://")):
@@ -30,11 +28,10 @@ def command(runs: Path, port: int) -> None:
             f"{file}: there is no tracking store yet; `harness run SPEC` makes it, "
             "or `harness sync` from runs that are there"
         )
-    print(
-        f"http://127.0.0.1:{port}/#/experiments  over {uri}  (starts in some seconds; Ctrl-C ends it)",
-        flush=True,
-    )
-    sys.exit(subprocess.run(server_command(uri, port), env=server_environment()).returncode)
+    if not _free(port):
+        raise HarnessError(f"--port {port}: another program listens there; take another, e.g. --port {port + 1}")
+    print(f"{uri}\nhttp://127.0.0.1:{port}/#/experiments  (ready in some seconds; Ctrl-C ends it)", flush=True)
+    os.execve(sys.executable, server_command(uri, port), server_environment())
 
 
 def server_command(uri: str, port: int) -> list[str]:
@@ -44,5 +41,16 @@ def server_command(uri: str, port: int) -> list[str]:
 
 
 def server_environment() -> dict[str, str]:
+    """Without MLflow's own job runner, which outlives the server, and without telemetry."""
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **quiet}
+    return {**os.environ, **quiet, "PYTHONWARNINGS": "ignore"}
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

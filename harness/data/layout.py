@@ -115,7 +115,7 @@ def rows_repeat(features: np.ndarray, times: int) -> bool:
         return False
     groups = np.unique(np.linspace(0, len(features) // times - 1, _SAMPLED_GROUPS).astype(int))
     return all(
-        np.array_equal(features[group * times], features[group * times + copy])
+        np.array_equal(features[group * times], features[group * times + copy], equal_nan=True)
         for group in groups
         for copy in range(1, times)
     )

@@ -6,6 +6,7 @@ abbreviations, which lies beside this file. nltk is imported when the first capt
 """
 
 import hashlib
+import json
 import os
 import tempfile
 import zipfile
@@ -73,7 +74,7 @@ def _cache_key(texts: Sequence[str]) -> str:
     """A hash of what decides the tokens: the captions, nltk's version and the abbreviations."""
     digest = hashlib.sha256(f"1 {metadata.version('nltk')}\n".encode())
     digest.update(ABBREVIATIONS_FILE.read_bytes())
-    digest.update("\n".join(texts).encode())
+    digest.update(json.dumps(list(texts)).encode())
     return digest.hexdigest()[:32]
 
 

@@ -31,9 +31,7 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def evaluate(
-    scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], protocol: str
-) -> dict[str, float]:
+def evaluate(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], protocol: str) -> dict[str, float]:
     """The metrics of `retrieval` under a protocol; rSum of folds is the mean of their rSums.
 
     scores: (images, captions). image_of_caption: (captions,) int64. Raises HarnessError for an unknown
@@ -53,8 +51,7 @@ def evaluate(
         )
     owner = torch.as_tensor(image_of_caption)
     folds = [
-        retrieval(*_fold(scores, owner, start, chosen.images))
-        for start in range(0, needed, chosen.images)
+        retrieval(*_fold(scores, owner, start, chosen.images)) for start in range(0, needed, chosen.images)
     ]
     return {name: sum(fold[name] for fold in folds) / len(folds) for name in folds[0]}
 

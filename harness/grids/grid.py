@@ -1,27 +1,27 @@
 """One grid = one claim of a paper: what all cells share, the axes they differ on, and exceptions by cell.
 
-    title = "..."                    # what `harness list` shows
-    claim = "..."                    # what the grid is meant to show
+title = "..."                    # what `harness list` shows
+claim = "..."                    # what the grid is meant to show
 
-    [run]                            # shared by every cell; see harness/spec/run.py
-    dataset = "flickr30k"
-    noise = "caption_level"
-    backbone = "vse_infinity"
+[run]                            # shared by every cell; see harness/spec/run.py
+dataset = "flickr30k"
+noise = "caption_level"
+backbone = "vse_infinity"
 
-    [axes]                           # the grid is their product
-    "noise.rate" = [0.0, 0.2, 0.4]   # a key of the run and its values
-    seed = [0, 1, 2]
+[axes]                           # the grid is their product
+"noise.rate" = [0.0, 0.2, 0.4]   # a key of the run and its values
+seed = [0, 1, 2]
 
-    [axes.method.crcl]               # or named variants, each laying several keys over the run
-    method.name = "crcl"
+[axes.method.crcl]               # or named variants, each laying several keys over the run
+method.name = "crcl"
 
-    [[exception]]                    # cells on which the paper differs
-    where = { method = "crcl", "noise.rate" = [0.8] }
-    run.method.tau = 0.04
+[[exception]]                    # cells on which the paper differs
+where = { method = "crcl", "noise.rate" = [0.8] }
+run.method.tau = 0.04
 
-    [smoke]                          # `--smoke`: the same grid in minutes
-    axes = { "noise.rate" = [0.4] }
-    run = { dataset = "twemoji" }
+[smoke]                          # `--smoke`: the same grid in minutes
+axes = { "noise.rate" = [0.4] }
+run = { dataset = "twemoji" }
 """
 
 from collections.abc import Iterator

@@ -10,7 +10,8 @@ from harness.errors import HarnessError, suggest
 from harness.evaluation.protocols import PROTOCOLS
 from harness.methods import METHODS
 from harness.noise import NOISE
-from harness.spec import RunSpec, build, resolve
+from harness.noise.index_file import file_sha256
+from harness.spec import Component, RunSpec, build, resolve
 from harness.spec.explain import explain
 
 CATALOGUES: dict[str, dict[str, type]] = {"noise": NOISE, "backbone": BACKBONES, "method": METHODS}
@@ -35,6 +36,7 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     components = {
         kind: resolve(table[kind], catalogue, kind=kind, where=where) for kind, catalogue in CATALOGUES.items()
     }
+    components["noise"] = _pinned(components["noise"])
     try:
         run = RunSpec(**{**table, **components})
     except ValidationError as error:
@@ -52,6 +54,14 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     except HarnessError as error:
         raise HarnessError(f"{where}: {error}") from None
     return run
+
+
+def _pinned(noise: Component) -> Component:
+    """An index file by its content: the digest of what lies at its path, where the spec names none."""
+    if "sha256" not in noise.parameters or noise.parameters["sha256"]:
+        return noise
+    digest = file_sha256(noise.parameters["path"])
+    return noise.model_copy(update={"parameters": {**noise.parameters, "sha256": digest}})
 
 
 def _accepted(error: ValidationError) -> list[str]:

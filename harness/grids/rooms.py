@@ -1,4 +1,4 @@
-"""The rooms of declarations: `experiments/`, `sweeps/` and `reports/`, in the checkout or inside the installed package."""
+"""The rooms of declarations, `experiments/`, `sweeps/`, `reports/`: in the checkout or inside the installed package."""
 
 import tomllib
 from pathlib import Path

@@ -29,11 +29,13 @@ def score_ensemble(members: Sequence[Cell], ledger: Ledger, data: Path, machine:
             raise HarnessError(f"{member.name}: is {member.state()}, not done; `harness run` it first")
     runs = [RunSpec.from_table(member.spec["run"]) for member in members]
     for run, member in zip(runs, members, strict=True):
-        differing = [key for key in RunSpec.model_fields if key != "backbone" and getattr(run, key) != getattr(runs[0], key)]
+        differing = [
+            key for key in RunSpec.model_fields if key != "backbone" and getattr(run, key) != getattr(runs[0], key)
+        ]
         if differing:
             raise HarnessError(
-                f"{member.name} and {members[0].name} differ in {', '.join(differing)}; an ensemble's members differ in "
-                "the backbone alone"
+                f"{member.name} and {members[0].name} differ in {', '.join(differing)}; an ensemble's members "
+                "differ in the backbone alone"
             )
     cell = ledger.add(_entry(members))
     claim = Claim.take(cell.folder)

@@ -74,4 +74,4 @@ def _pairs(dataset: str, data: Path) -> int | None:
     except HarnessError:
         card = CARDS.get(dataset)
         images = card.images.get("train") if card else None
-        return images * card.captions_per_image if card and images else None
+        return images * card.captions_per_image if card and images and card.captions_per_image else None

@@ -54,6 +54,7 @@ def run_cells(
     Returns:
         The state of each cell. KeyboardInterrupt stops the workers after their checkpoints.
     """
+
     def command(cell: Cell) -> list[str]:
         return [
             sys.executable, "-m", "harness", "cell", cell.fingerprint,
@@ -127,7 +128,7 @@ def _stop(pool: _Pool) -> None:
 
 @contextmanager
 def _following(cells: Sequence[Cell], update: Update) -> Iterator[None]:
-    """Calls `update(cells)` every few seconds from a thread, so that no worker ever waits for it; at the end once more."""
+    """Calls `update(cells)` every few seconds from a thread, so no worker ever waits for it; at the end once more."""
     end = threading.Event()
 
     def follow() -> None:

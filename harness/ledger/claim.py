@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,8 @@ class Claim:
 
     def _beat(self) -> None:
         while True:
-            try:
+            with suppress(Exception):  # a disk that is full for a moment costs a beat, never the run
                 write_json(self.folder / "heartbeat.json", {"time": time.time(), **self._progress})
-            except Exception:
-                pass  # a disk that is full for a moment costs a beat, never the run
             if self._stop.wait(BEAT):
                 return
 

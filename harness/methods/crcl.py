@@ -112,16 +112,23 @@ def correct_labels(
 class CRCL(Method):
     """Active complementary loss with self-refining, momentum-corrected correspondence labels (NeurIPS 2023).
 
-    beta: momentum of the labels. tau: temperature. epsilon: labels below it count as 0; 0 turns the
-    threshold off. pieces: epochs of each self-refining piece, the frozen ones included. freeze_epochs:
-    first epochs of every piece in which labels are used but not corrected. freeze_steps: at least so many
-    optimiser steps instead, rounded up to whole epochs. complementary_weight: of C in the loss. transform:
-    f. exponent: power of the denominators; None: 1 - y_i of each pair; a number: that power for all pairs
-    (0: never normalised, 1: always a share).
+    Args:
+        beta: momentum of the labels.
+        tau: temperature.
+        epsilon: labels below it count as 0; 0 turns the threshold off.
+        pieces: epochs of each self-refining piece, the frozen ones included.
+        freeze_epochs: first epochs of every piece, in which labels are used but not corrected.
+        freeze_steps: in place of `freeze_epochs`, at least so many optimiser steps, rounded up to epochs.
+        complementary_weight: of C in the loss.
+        transform: f.
+        exponent: power of the denominators. None: 1 - y_i of each pair. A number: that power for all pairs
+            (0: never normalised, 1: always a share).
 
-    For ablations. active, complementary: whether A, whether C is in the loss. correction off: every label
-    stays 1. momentum off: the label is the step's own p_i, beta is ignored. refining off: one piece as long
-    as all together, the same compute without a fresh start.
+    For ablations, each True in the paper's method:
+        active, complementary: whether A, whether C is in the loss.
+        correction: off, every label stays 1.
+        momentum: off, the label after the frozen epochs is the step's own p_i and `beta` is ignored.
+        refining: off, one piece as long as all together: the same compute without a fresh start.
     """
 
     def __init__(
@@ -194,7 +201,7 @@ class CRCL(Method):
     def loss(
         self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress
     ) -> dict[str, Tensor]:
-        """`loss`; its two parts as they enter it; the active part's share; mean label; share of zero labels."""
+        """`loss`; its two parts as they enter; the active one's share; mean label, share of zero labels."""
         scores = square(scores)
         log_p, log_q = log_matching(scores, self.tau)
         p, q = matching(scores, self.tau)  # each (images, captions)

@@ -12,7 +12,7 @@ from harness.methods.hinge import hinge_sum
 class SumHinge(Method):
     """Triplet ranking loss over all negatives (VSE++ without its hardest negatives).
 
-        L = sum_i sum_{j != i} [m + S_ij - S_ii]+  +  sum_j sum_{i != j} [m + S_ij - S_jj]+
+    L = sum_i sum_{j != i} [m + S_ij - S_ii]+  +  sum_j sum_{i != j} [m + S_ij - S_jj]+
     """
 
     def __init__(self, *, margin: Annotated[float, Field(ge=0)] = 0.2) -> None:

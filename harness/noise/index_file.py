@@ -1,5 +1,7 @@
 """Noise from a published index file, so that one trains on the very pairs of another paper."""
 
+import hashlib
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -11,21 +13,38 @@ from harness.noise.base import Index, NoiseModel, realised_rate
 _TOLERANCE = 0.005  # published files keep within 1e-4 of the rate in their name; the next rate is 0.1 away
 
 
+def file_sha256(path: str) -> str:
+    """Hex digest of a file's bytes; empty where there is no file."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
 class IndexFile(NoiseModel):
     """The pairs of a published .npy index file, which must fit the data set and the stated rate.
 
     path: one image number for each training caption (caption-level, as NCR and CRCL publish), or one for each
     training image, whose captions all move (image-level, as RCL publishes). Images count from 0 in the order
     of the distinct rows of the features. rate: share of wrong pairs that the file is said to hold. The
-    released codes let a file override the rate in silence; here a contradiction is an error.
+    released codes let a file override the rate in silence; here a contradiction is an error. sha256: of the
+    file's bytes; left out, it is that of the file found at `path`, so that a run's fingerprint follows what
+    the file holds and not where it lies.
     """
 
-    def __init__(self, *, path: str, rate: Annotated[float, Field(ge=0, le=1)]) -> None:
+    def __init__(self, *, path: str, rate: Annotated[float, Field(ge=0, le=1)], sha256: str = "") -> None:
         self.path = path
         self.rate = rate
+        self.sha256 = sha256
 
     def corrupt(self, image_of_caption: Index, rng: np.random.Generator) -> Index:
         index = self._read()
+        found_sha256 = file_sha256(self.path)
+        if self.sha256 and found_sha256 != self.sha256:
+            raise HarnessError(
+                f"noise.path = {self.path}: its sha256 is {found_sha256}; accepted: noise.sha256 = {self.sha256}; "
+                "take the file that was meant, or correct the digest"
+            )
         images = int(image_of_caption.max()) + 1
         if index.shape not in ((len(image_of_caption),), (images,)):
             raise HarnessError(

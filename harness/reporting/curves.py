@@ -1,5 +1,4 @@
-"""One run at a glance: retrieval on the dev split, and how well the correspondence labels tell clean from
-noisy pairs."""
+"""One run at a glance: retrieval on the dev split, and how well the labels tell clean from noisy pairs."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ def curves(name: str, rows: list[Row], best: dict[str, Any] | None = None) -> "F
     """
     with_labels = any(row["values"].get(key) is not None for row in rows for key in LABELS)
     made, axes = style.figure(7.2, 5.4 if with_labels else 3.4, rows=2 if with_labels else 1, sharex=True)
-    axes[0].set_title(name)
+    style.title(axes[0], name)
     axes[0].set_ylabel("dev rSum")
     _pieces(axes, rows)
     for piece in sorted({row["piece"] for row in rows}):
@@ -46,14 +45,12 @@ def curves(name: str, rows: list[Row], best: dict[str, Any] | None = None) -> "F
         if chosen and row["values"].get("dev/rsum") is not None:
             at = (row["epoch"], row["values"]["dev/rsum"])
             axes[0].plot(*at, "o", markersize=10, markerfacecolor="none", color=style.INK)
-            axes[0].annotate(
-                f"selected: {at[1]:.1f}", at, (0, 10), textcoords="offset points", ha="center", fontsize=9
-            )
+            axes[0].annotate(f"selected: {at[1]:.1f}", at, (0, 10), textcoords="offset points", ha="center", fontsize=9)
             axes[0].margins(y=0.16)
     if with_labels:
         _labels(axes[1], rows)
     axes[-1].set_xlabel("epoch")
-    axes[-1].xaxis.get_major_locator().set_params(integer=True)
+    axes[-1].locator_params(axis="x", integer=True)
     return made
 
 
@@ -66,9 +63,7 @@ def _labels(axes: "Axes", rows: list[Row]) -> None:
         if x:
             axes.plot(x, y, color=colour, marker="o", markersize=3)
             ends.append((x[-1], y[-1], label, colour))
-    for (_, _, label, colour), height in zip(
-        ends, style.spread([e[1] for e in ends], 0.09, 0, 1), strict=True
-    ):
+    for (_, _, label, colour), height in zip(ends, style.spread([e[1] for e in ends], 0.09, 0, 1), strict=True):
         axes.annotate(
             label, (1.01, height), xycoords=axes.get_yaxis_transform(), va="center", color=colour,
             annotation_clip=False,

@@ -81,7 +81,7 @@ def _complementary(rows: Rows) -> Finding:
     shares = [row["values"]["train/share_active"] for row in rows if "train/share_active" in row["values"]]
     if not shares:
         return Finding(name, "not judged", "the method has no complementary loss beside an active one")
-    figures = f"complementary share of the loss: {1 - shares[0]:.0%} in the first epoch, {1 - shares[-1]:.0%} in the last"
+    figures = f"complementary share of the loss: {1 - shares[0]:.0%} in the first epoch, {1 - shares[-1]:.0%} at last"
     if 1 - shares[-1] < DOMINATED:
         return Finding(name, "not found", figures)
     return Finding(
@@ -114,7 +114,7 @@ def _memorised(rows: Rows) -> Finding:
     last_piece = [row for row in rows if row["piece"] == rows[-1]["piece"]]
     best = max(last_piece, key=lambda row: row["values"]["dev/rsum"])
     top, end = best["values"]["dev/rsum"], last_piece[-1]["values"]["dev/rsum"]
-    figures = f"best dev rSum {top:.1f} in epoch {best['epoch_in_piece'] + 1} of {len(last_piece)}, {end:.1f} in the last"
+    figures = f"best dev rSum {top:.1f} in epoch {best['epoch_in_piece'] + 1} of {len(last_piece)}, {end:.1f} at last"
     if end >= FELL * top:
         return Finding(name, "not found", figures)
     return Finding(name, "found", f"{figures}. Wrong pairs are being memorised, or training diverges: fewer epochs")

@@ -31,20 +31,15 @@ class Line:
 def lines(
     report: Report, planned: list[CellSpec], records: pd.DataFrame, published: Published | None
 ) -> dict[Any, Line]:
-    """The series of a report's figure by the value of its axis; then one for each published row without a
-    run."""
+    """The lines of a report's figure by the value of their axis; then one for each published row alone."""
     spec = report.figure
     protocol = report.protocol
     found: dict[Any, Line] = {}
-    for (series, x), cells in places(
-        report, planned, [spec.series, spec.x], {**report.where, **spec.where}
-    ).items():
+    for (series, x), cells in places(report, planned, [spec.series, spec.x], {**report.where, **spec.where}).items():
         line = found.setdefault(series, Line(report.word(spec.series, series)))
         values = seeds(records, cells, spec.y, spec.split, protocol)
         if values:
-            line.ours.append(
-                (float(x), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
-            )
+            line.ours.append((float(x), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0))
         value = lookup(published, cells[0]) if spec.split == "test" else None
         if value is not None and spec.y in value.metrics:
             line.published.append((float(x), value.metrics[spec.y]))
@@ -68,11 +63,12 @@ def draw(
     """The figure; with nothing finished yet it says so."""
     spec = report.figure
     made, [axes] = style.figure(7.2, 4.4)
-    axes.set_title(report.title, pad=24)
-    _note(axes, subtitle, (0, 1), (0, 8))
+    found = lines(report, planned, records, published)
+    if any(line.published for line in found.values()):
+        subtitle += "; filled, solid: ours; hollow, dashed: published"
+    style.title(axes, report.title, subtitle)
     axes.set_xlabel("Noise rate of the training pairs" if spec.x == "noise.rate" else report.heading(spec.x))
     axes.set_ylabel(f"{report.heading(spec.y)}, {spec.split} split")
-    found = lines(report, planned, records, published)
     if not found:
         axes.text(0.5, 0.5, "no finished runs yet", transform=axes.transAxes, ha="center", color=style.GREY)
         axes.set(xticks=[], yticks=[])
@@ -92,8 +88,6 @@ def draw(
         ticks = sorted({point[0] for line in found.values() for point in (*line.ours, *line.published)})
         axes.set_xticks(ticks, [f"{100 * x:g} %" for x in ticks])
     _label(axes, found, spec.highlight)
-    if any(line.published for line in found.values()):
-        _note(axes, "filled, solid: ours; hollow, dashed: published", (0, 0), (4, 5))
     return made
 
 
@@ -110,30 +104,19 @@ def _looks(found: dict[Any, Line]) -> Iterator[dict[str, Any]]:
 
 
 def _label(axes: "Axes", found: dict[Any, Line], highlight: str | None) -> None:
-    """Each line's name at its right end, moved apart where they would overlap."""
+    """Each line's name at its right end, moved up or down where names would overlap."""
     low, high = axes.get_ylim()
     ends = [max(line.ours)[:2] if line.ours else max(line.published) for line in found.values()]
-    heights = style.spread([y for _, y in ends], 0.055 * (high - low), low, high)
-    right = max(x for x, _ in ends)
-    named = zip(found.items(), ends, heights, _looks(found), strict=False)
-    for (series, line), (x, y), height, look in named:
-        moved = x < right or abs(height - y) > 0.01 * (high - low)
-        leader = {"arrowstyle": "-", "color": look["color"], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 5}
+    heights = [0.0] * len(ends)
+    for x in {x for x, _ in ends}:
+        here = [number for number, end in enumerate(ends) if end[0] == x]
+        placed = style.spread([ends[number][1] for number in here], 0.058 * (high - low), low, high)
+        for number, height in zip(here, placed, strict=True):
+            heights[number] = height
+    for (series, line), (x, _), height, look in zip(found.items(), ends, heights, _looks(found), strict=False):
         axes.annotate(
-            line.label if line.ours else f"{line.label} (published)", (x, y), (1.04, height),
-            textcoords=axes.get_yaxis_transform(), va="center", color=look["color"], annotation_clip=False,
-            fontweight="bold" if series == highlight else "normal", arrowprops=leader if moved else None,
+            line.label if line.ours else f"{line.label} (published)", (x, height), (10, 0),
+            textcoords="offset points", va="center", color=look["color"], annotation_clip=False,
+            fontweight="bold" if series == highlight else "normal",
         )  # fmt: skip
     axes.set_ylim(low, high)
-
-
-def _note(axes: "Axes", text: str, corner: tuple[float, float], offset: tuple[float, float]) -> None:
-    axes.annotate(
-        text,
-        corner,
-        offset,
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=8.5,
-        color=style.GREY,
-    )

@@ -43,16 +43,12 @@ def read_published(path: Path) -> pd.DataFrame:
         HarnessError: it is not there, or has other columns.
     """
     try:
-        rows = pd.read_csv(
-            path, keep_default_na=False, na_values={c: [""] for c in ("rate", *RECALLS, "rsum")}
-        )
+        rows = pd.read_csv(path, keep_default_na=False, na_values={c: [""] for c in ("rate", *RECALLS, "rsum")})
     except FileNotFoundError:
         have = ", ".join(sorted(p.name for p in path.parent.glob("*.csv")))
         raise HarnessError(f"published.file: {path} does not exist; there are: {have or 'none'}") from None
     if tuple(rows.columns) != COLUMNS:
-        raise HarnessError(
-            f"{path}: its columns are {', '.join(rows.columns)}; they must be {', '.join(COLUMNS)}"
-        )
+        raise HarnessError(f"{path}: its columns are {', '.join(rows.columns)}; they must be {', '.join(COLUMNS)}")
     return rows
 
 
@@ -70,9 +66,7 @@ class Published:
                 f"{self.path}: holds numbers on {', '.join(others)}, the runs are on {dataset}: "
                 "they must not stand in one table; name another published.file or drop [published]"
             )
-        kind = (rows["noise_kind"] == spec.noise_kind) | (
-            (rows["noise_kind"] == "none") & (rows["rate"] == 0)
-        )
+        kind = (rows["noise_kind"] == spec.noise_kind) | ((rows["noise_kind"] == "none") & (rows["rate"] == 0))
         self.rows = rows[kind & (rows["protocol"] == protocol) & rows["status"].isin(spec.accept)]
 
     def find(self, method: str, backbone: str, rate: float | None) -> PublishedValue | None:

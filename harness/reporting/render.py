@@ -137,18 +137,10 @@ def tidy_csv(page: Page) -> str:
                     entry.difference,
                 ]
                 said = (
-                    [about.status, about.source, about.note]
-                    if about and entry.published is not None
-                    else ["", "", ""]
+                    [about.status, about.source, about.note] if about and entry.published is not None else ["", "", ""]
                 )
-                write([*_raw(report, row), metric, *map(_number, numbers), *said])
+                write([*row.place, metric, *map(_number, numbers), *said])
     return file.getvalue()
-
-
-def _raw(report: Report, row: Row) -> list[str]:
-    if not row.planned:
-        return row.words
-    return [str(row.planned[0].labels[axis]) for axis in report.rows]
 
 
 def _number(value: float | int | None) -> str:
@@ -177,9 +169,7 @@ def _markdown_cell(page: Page, row: Row, metric: str, part: str) -> str:
 def _latex_cell(page: Page, row: Row, metric: str, part: str) -> str:
     entry: Entry = row.entries[metric]
     if part == "published":
-        return (
-            "" if entry.published is None else f"{entry.published:.1f}\\textsuperscript{{{page.mark(row)}}}"
-        )
+        return "" if entry.published is None else f"{entry.published:.1f}\\textsuperscript{{{page.mark(row)}}}"
     if part == "difference":
         text = _signed(entry.difference)
         return f"${text}$" if text else ""
@@ -197,12 +187,14 @@ def _signed(value: float | None) -> str:
 
 
 LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "–": "--", "−": r"$-$", "∞": r"$\infty$", "`": r"\textasciigrave{}", "|": r"\textbar{}",
+    "±": r"$\pm$", "–": "--", "−": r"$-$", "∞": r"$\infty$", "|": r"\textbar{}",
 }  # fmt: skip
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
-    return "".join(LATEX.get(character, character) for character in text)
+    """Text that LaTeX prints as it stands; what stands between backticks in typewriter."""
+    parts = ["".join(LATEX.get(character, character) for character in part) for part in text.split("`")]
+    return "".join(f"\\texttt{{{part}}}" if number % 2 else part for number, part in enumerate(parts))

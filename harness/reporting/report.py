@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.files import write_atomic
-from harness.grids import load_grid
+from harness.grids import CellSpec, load_grid
 from harness.ledger import Ledger
 from harness.reporting import noise_figure, render, style, words
 from harness.reporting.frame import frame
 from harness.reporting.published import Published
 from harness.reporting.spec import Report, load_report
 from harness.reporting.table import build
+from harness.spec import RunSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,8 @@ def write_report(word: str | Path, *, runs: Path, out: Path, smoke: bool = False
 def render_report(report: Report, ledger: Ledger) -> "tuple[render.Page, Figure]":
     """The table with its words, and the figure."""
     grids = [load_grid(grid, smoke=report.smoke) for grid in report.grids]
-    planned = list({cell.fingerprint: cell for grid in grids for cell in grid.cells}.values())
+    cells = [cell for grid in grids for cell in grid.cells] + _ensembles(ledger, {grid.name for grid in grids})
+    planned = list({cell.fingerprint: cell for cell in cells}.values())
     dataset = words.the_dataset(report, planned)
     published = None
     if report.published is not None:
@@ -63,6 +65,13 @@ def render_report(report: Report, ledger: Ledger) -> "tuple[render.Page, Figure]
         words.missing(report, planned, groups, ledger),
         words.sources(groups, published is not None),
     )
-    return page, noise_figure.draw(
-        report, planned, records, published, words.subtitle(report, planned, groups)
-    )
+    return page, noise_figure.draw(report, planned, records, published, words.subtitle(report, planned, groups))
+
+
+def _ensembles(ledger: Ledger, grids: set[str]) -> list[CellSpec]:
+    """What `harness ensemble` scored over cells of these grids: no grid plans it, the ledger has it."""
+    return [
+        CellSpec(cell.name, cell.spec["labels"], RunSpec.from_table(cell.spec["run"]), cell.fingerprint)
+        for cell in ledger.cells()
+        if "members" in cell.spec and cell.spec["grid"] in grids and cell.state() == "done"
+    ]

@@ -98,9 +98,7 @@ class Report(Strict):
     def _compared_metrics_are_shown(self) -> "Report":
         unseen = [m for m in (self.published.compare if self.published else []) if m not in self.metrics]
         if unseen:
-            raise ValueError(
-                f"published.compare: {unseen[0]} is not among the metrics {', '.join(self.metrics)}"
-            )
+            raise ValueError(f"published.compare: {unseen[0]} is not among the metrics {', '.join(self.metrics)}")
         return self
 
     def word(self, axis: str, value: Any) -> str:
@@ -121,9 +119,7 @@ HEADINGS = {
     "backbone": "Backbone",
     "dataset": "Dataset",
 }
-HEADINGS |= {
-    name: f"{name[:3]} R@{name.split('_r')[1]}" for name in METRICS if name.split("_r")[-1].isdigit()
-}
+HEADINGS |= {name: f"{name[:3]} R@{name.split('_r')[1]}" for name in METRICS if name.split("_r")[-1].isdigit()}
 HEADINGS |= {f"{way}_{rank}r": f"{way} {rank}R" for way in ("i2t", "t2i") for rank in ("med", "mean")}
 
 

@@ -1,7 +1,7 @@
 """How figures look, and how they are saved so that the same data gives the same bytes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,13 +13,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#767676"
 INK = "#222222"
 
-STYLE = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
     "font.size": 10.0,
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10.0,
     "axes.labelcolor": INK,
     "axes.edgecolor": GREY,
     "axes.linewidth": 0.8,
@@ -44,17 +40,29 @@ STYLE = {
 }
 
 
-def figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, **more: object
-) -> "tuple[Figure, list[Axes]]":
-    """An empty figure in this style, without pyplot's global state; its axes in reading order."""
+def figure(width: float, height: float, rows: int = 1, *, sharex: bool = False) -> "tuple[Figure, list[Axes]]":
+    """An empty figure in this style, without pyplot's global state; its axes from the top."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         made = Figure(figsize=(width, height), layout="constrained")
-        axes = made.subplots(rows, columns, squeeze=False, **more)
+        axes = made.subplots(rows, 1, squeeze=False, sharex=sharex)
     return made, list(axes.flat)
+
+
+def title(axes: "Axes", text: str, subtitle: str = "") -> None:
+    """A bold title at the left, with a small grey line below it."""
+    axes.set_title(text, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=24 if subtitle else 10)
+    axes.annotate(
+        subtitle,
+        (0, 1),
+        (0, 8),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8.5,
+        color=GREY,
+    )
 
 
 def save(made: "Figure", path: Path) -> None:
@@ -73,21 +81,24 @@ def spread(wanted: list[float], gap: float, low: float, high: float) -> list[flo
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
-    blocks: list[list[float]] = []  # [sum of the heights wanted for the block's first label, labels]
+    blocks: list[list[float]] = []  # [sum of the heights that its labels want for the first, how many]
     for i in order:
-        blocks.append([min(max(wanted[i], low), high), 1.0])
+        blocks.append([wanted[i], 1.0])
         while len(blocks) > 1 and _top(blocks[-2], gap) + gap > blocks[-1][0] / blocks[-1][1] + 1e-12:
             total, count = blocks.pop()
             blocks[-1][0] += total - count * blocks[-1][1] * gap
             blocks[-1][1] += count
-    heights = [0.0] * len(wanted)
-    place = 0
-    for total, count in blocks:
-        first = min(max(total / count, low), high - (count - 1) * gap)
-        for step in range(int(count)):
-            heights[order[place]] = first + step * gap
-            place += 1
-    return heights
+    placed = [total / count + step * gap for total, count in blocks for step in range(int(count))]
+    ceiling = high
+    for place in reversed(range(len(placed))):
+        placed[place] = min(placed[place], ceiling)
+        ceiling = placed[place] - gap
+    floor = low
+    for place in range(len(placed)):
+        placed[place] = max(placed[place], floor)
+        floor = placed[place] + gap
+    heights = dict(zip(order, placed, strict=True))
+    return [heights[number] for number in range(len(wanted))]
 
 
 def _top(block: list[float], gap: float) -> float:

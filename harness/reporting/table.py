@@ -39,8 +39,9 @@ class Entry:
 
 @dataclass
 class Row:
-    """A place on the axes. `planned` is empty for a row that only stands in the literature."""
+    """A place on the axes, in words for print. `planned` is empty for a row of the literature alone."""
 
+    place: Place
     words: list[str]
     planned: list[CellSpec]
     entries: dict[str, Entry]
@@ -77,9 +78,7 @@ def places(
     if not chosen:
         raise HarnessError(f"{report.name}: where = {where}: no cell of {', '.join(report.grids)} fits")
     hidden = [
-        axis
-        for axis in known
-        if axis not in (*axes, "seed") and len({str(c.labels.get(axis)) for c in chosen}) > 1
+        axis for axis in known if axis not in (*axes, "seed") and len({str(c.labels.get(axis)) for c in chosen}) > 1
     ]
     if hidden:
         raise HarnessError(
@@ -90,9 +89,7 @@ def places(
     found: dict[Place, list[CellSpec]] = {}
     for cell in chosen:
         found.setdefault(tuple(cell.labels[axis] for axis in axes), []).append(cell)
-    return dict(
-        sorted(found.items(), key=lambda item: [order[a][str(v)] for a, v in zip(axes, item[0], strict=True)])
-    )
+    return dict(sorted(found.items(), key=lambda item: [order[a][str(v)] for a, v in zip(axes, item[0], strict=True)]))
 
 
 def _order(report: Report, axis: str, cells: list[CellSpec]) -> dict[str, int]:
@@ -102,17 +99,11 @@ def _order(report: Report, axis: str, cells: list[CellSpec]) -> dict[str, int]:
     return {value: number for number, value in enumerate([*named, *(v for v in have if v not in named)])}
 
 
-def seeds(
-    records: pd.DataFrame, cells: list[CellSpec], metric: str, split: str, protocol: str
-) -> list[float]:
+def seeds(records: pd.DataFrame, cells: list[CellSpec], metric: str, split: str, protocol: str) -> list[float]:
     """A metric of the finished ones among `cells`, in their order."""
     wanted = protocol if split == "test" else DEV
-    rows = records[(records["split"] == split) & (records["protocol"] == wanted)].set_index("fingerprint")[
-        metric
-    ]
-    return [
-        float(rows[c.fingerprint]) for c in cells if c.fingerprint in rows and pd.notna(rows[c.fingerprint])
-    ]
+    rows = records[(records["split"] == split) & (records["protocol"] == wanted)].set_index("fingerprint")[metric]
+    return [float(rows[c.fingerprint]) for c in cells if c.fingerprint in rows and pd.notna(rows[c.fingerprint])]
 
 
 def lookup(published: Published | None, cell: CellSpec) -> PublishedValue | None:
@@ -127,17 +118,15 @@ def lookup(published: Published | None, cell: CellSpec) -> PublishedValue | None
     rate = noise.parameters.get("rate")
     if rate and noise.name not in (published.spec.noise_kind, *published.spec.noise_models):
         raise HarnessError(
-            f"{published.path}: the report compares with {published.spec.noise_kind} noise, cell '{cell.name}' has "
-            f"{noise.name}: they must not stand in one table"
+            f"{published.path}: the report compares with {published.spec.noise_kind} noise, "
+            f"cell '{cell.name}' has {noise.name}: they must not stand in one table"
         )
     if published.spec.noise_kind == "real":
         rate = None
     return published.find(cell.run.method.name, cell.run.backbone.name, rate)
 
 
-def build(
-    report: Report, planned: list[CellSpec], records: pd.DataFrame, published: Published | None
-) -> list[Group]:
+def build(report: Report, planned: list[CellSpec], records: pd.DataFrame, published: Published | None) -> list[Group]:
     """The table of a report: every planned row, finished or not, then what only the literature has."""
     groups: dict[Any, Group] = {}
     for place, cells in places(report, planned, report.rows, report.where).items():
@@ -151,7 +140,7 @@ def build(
         }
         words = [report.word(axis, v) for axis, v in zip(report.rows, place, strict=True)]
         group = groups.setdefault(place[0], Group(place[0], []))
-        group.rows.append(Row(words, cells, entries, value))
+        group.rows.append(Row(place, words, cells, entries, value))
     for group in groups.values():
         _mark_best(group)
         group.rows += _only_published(report, group, published)
@@ -161,9 +150,7 @@ def build(
 def _mark_best(group: Group) -> None:
     for metric in METRICS:
         entries = [e for row in group.rows if (e := row.entries[metric]).mean is not None]
-        means = [
-            round(e.mean, 1) for e in entries if e.mean is not None
-        ]  # as printed: what looks equal is equal
+        means = [round(e.mean, 1) for e in entries if e.mean is not None]  # as printed: what looks equal is equal
         if len(means) > 1:
             best = min(means) if metric in RANKS else max(means)
             for entry, mean in zip(entries, means, strict=True):
@@ -178,9 +165,10 @@ def _only_published(report: Report, group: Group, published: Published | None) -
     for key in published.spec.also:
         value = published.find(key.method, key.backbone, group.place)
         if value is not None:
-            own = {"noise.rate": group.place, "backbone": key.backbone}
+            own = {"noise.rate": group.place, "backbone": key.backbone, "method": key.method}
+            place = tuple(own.get(axis, "") for axis in report.rows)
             words = [report.word(axis, own[axis]) if axis in own else "" for axis in report.rows]
             words[report.rows.index("method") if "method" in report.rows else -1] = value.printed_name
             entries = {metric: Entry(published=value.metrics.get(metric)) for metric in METRICS}
-            rows.append(Row(words, [], entries, value))
+            rows.append(Row(place, words, [], entries, value))
     return rows

@@ -1,5 +1,4 @@
-"""The sentences around a table: what was measured how, what is missing and which command makes it, where
-numbers come from."""
+"""The sentences around a table: what was measured how, what is missing and what makes it, sources."""
 
 import shlex
 from collections import Counter
@@ -30,9 +29,7 @@ def the_dataset(report: Report, planned: list[CellSpec]) -> str:
     """
     names = sorted({cell.run.dataset for cell in planned})
     if len(names) > 1:
-        raise HarnessError(
-            f"{report.name}: its cells are on {' and '.join(names)}; a table is on one dataset"
-        )
+        raise HarnessError(f"{report.name}: its cells are on {' and '.join(names)}; a table is on one dataset")
     return names[0]
 
 
@@ -46,23 +43,29 @@ def caption(report: Report, planned: list[CellSpec], groups: list[Group]) -> str
     counts = sorted({row.n for group in groups for row in group.rows if row.n})
     over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
     spread = "Mean ± standard deviation" if counts and counts[-1] > 1 else "Values"
-    where = f"test split ({protocol})" if report.split == "test" else "dev split"
-    return (
-        f"{report.title}. Dataset: {title}. Recalls in percent on the {where}; {', '.join(kinds)} noise in the training "
-        f"split alone. The network scored is that of {' or '.join(rules)}; the test split selects nothing. {spread} over "
-        f"{over} seed{'' if counts == [1] else 's'}. Bold: the best of ours at each {report.heading(report.rows[0]).lower()} level."
+    where = f"test split, protocol {report.protocol}: {protocol}" if report.split == "test" else "dev split"
+    sentences = (
+        f"{report.title}",
+        f"Dataset: {title}",
+        f"Recalls in percent on the {where}; {', '.join(kinds)} noise in the training split alone",
+        f"The network scored is that of {' or '.join(rules)}; the test split selects nothing",
+        f"{spread} over {over} seed{'' if counts == [1] else 's'}",
+        f"Bold: the best of ours at each value of {report.heading(report.rows[0])}",
     )
+    return ". ".join(sentences) + "."
 
 
 def missing(report: Report, planned: list[CellSpec], groups: list[Group], ledger: Ledger) -> list[str]:
     """Which rows lack runs, why, and the commands that make them."""
     rows = [(row, _states(row, ledger)) for group in groups for row in group.rows if row.planned]
+    unscored = sum(states["done"] - row.n for row, states in rows)
+    other = [f"{unscored} finished runs are not scored under protocol {report.protocol}."] if unscored else []
     lacking = [(row, states) for row, states in rows if set(states) - {"done"}]
     if not lacking:
-        return []
+        return other
     total = sum(states.total() for _, states in rows)
     done = sum(states["done"] for _, states in rows)
-    lines = [f"{done} of {total} runs are finished; – marks what is not there."]
+    lines = [*other, f"{done} of {total} runs are finished; – stands where none is."]
     if len(lacking) > MISSING_LISTED:
         commands = " && ".join(_run(report))
         return [*lines, f"`{commands}` trains the {total - done} that are missing."]
@@ -85,9 +88,7 @@ def subtitle(report: Report, planned: list[CellSpec], groups: list[Group]) -> st
     name = the_dataset(report, planned)
     counts = {row.n for group in groups for row in group.rows if row.n}
     title = CARDS[name].title.split(":")[0] if name in CARDS else name
-    stand_in = (
-        "; a stand-in, not a paper's benchmark" if name in CARDS and "stand-in" in CARDS[name].title else ""
-    )
+    stand_in = "; a stand-in, not a paper's benchmark" if name in CARDS and "stand-in" in CARDS[name].title else ""
     bars = f"; bars: standard deviation over {max(counts)} seeds" if counts and max(counts) > 1 else ""
     return f"{title}{stand_in}{bars}"
 

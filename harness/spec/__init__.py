@@ -4,4 +4,14 @@ from harness.spec.component import Component, build, keywords, resolve
 from harness.spec.fingerprint import fingerprint
 from harness.spec.run import Augmentation, Evaluation, RunSpec, Schedule
 
-__all__ = ["Augmentation", "Component", "Evaluation", "RunSpec", "Schedule", "build", "fingerprint", "keywords", "resolve"]
+__all__ = [
+    "Augmentation",
+    "Component",
+    "Evaluation",
+    "RunSpec",
+    "Schedule",
+    "build",
+    "fingerprint",
+    "keywords",
+    "resolve",
+]

@@ -34,7 +34,7 @@ class Component(BaseModel):
 def keywords(cls: type) -> type[BaseModel]:
     """The keyword-only constructor arguments of a component as a pydantic model."""
     signature = inspect.signature(cls)
-    hints = get_type_hints(cls.__init__, include_extras=True)
+    hints = get_type_hints(inspect.getattr_static(cls, "__init__"), include_extras=True)
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in signature.parameters.items()

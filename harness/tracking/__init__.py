@@ -7,6 +7,6 @@ goes on without a point logged twice.
 """
 
 from harness.tracking.mirror import Mirror, forget, mirror_cell
-from harness.tracking.store import Store, open_store, store_uri
+from harness.tracking.store import Store, open_store, sqlite_file, store_uri
 
-__all__ = ["Mirror", "Store", "forget", "mirror_cell", "open_store", "store_uri"]
+__all__ = ["Mirror", "Store", "forget", "mirror_cell", "open_store", "sqlite_file", "store_uri"]

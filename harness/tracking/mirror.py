@@ -1,5 +1,4 @@
-"""One cell's MLflow run, brought up to date from the cell's files: while it trains, when it ended, or long
-after."""
+"""One cell's MLflow run, brought up to date from the cell's files: while it trains, at its end, or later."""
 
 import hashlib
 import time
@@ -130,10 +129,17 @@ def _update(
 def _create(store: Store, cell: Cell, grid: str, rows: list[dict[str, Any]]) -> Any:
     tags = {**records.spec_tags(cell.spec), "grid": grid, "ledger": str(cell.folder.absolute())}
     tags |= {"mlflow.source.name": "harness", "mlflow.source.type": "LOCAL"}
-    began = rows[0]["time"] - rows[0].get("seconds", 0.0) if rows else time.time()
     return store.client.create_run(
-        store.experiment(grid), start_time=round(began * 1000), tags=tags, run_name=cell.spec["cell"]
+        store.experiment(grid), start_time=_began(cell, rows), tags=tags, run_name=cell.spec["cell"]
     )
+
+
+def _began(cell: Cell, rows: list[dict[str, Any]]) -> int:
+    """When the first epoch began, in unix milliseconds; a cell that is only scored, when it ended."""
+    if rows:
+        return round(1000 * (rows[0]["time"] - rows[0].get("seconds", 0.0)))
+    result = cell.result()
+    return records.finished(result) if result else round(1000 * time.time())
 
 
 def _ending(cell: Cell, state: str) -> str | None:
@@ -154,7 +160,7 @@ def _log_ending(
         if isinstance(figure, Path):
             store.client.log_artifact(run_id, str(figure), "figures")
         else:
-            store.client.log_figure(run_id, figure, f"figures/{name}.png")
+            store.client.log_figure(run_id, figure, f"figures/{name}.png", save_kwargs={"dpi": 160})
     tags = {"mirrored": ending}
     points: list[records.Point] = []
     result, failure = cell.result(), cell.failure()
@@ -168,8 +174,7 @@ def _log_ending(
 
 
 def _log_dataset(store: Store, run_id: str, dataset: Mapping[str, Any]) -> None:
-    """With our own digest: MLflow's looks at the first 10,000 values only, and would read a whole memory
-    map."""
+    """With our own digest: MLflow's sees the first 10,000 values alone, and reads a memory map whole."""
     if "name" not in dataset:
         return
     m = mlflow()

@@ -1,5 +1,4 @@
-"""What a cell's files look like as MLflow's params, tags and metrics. Pure functions; nothing here knows
-mlflow."""
+"""A cell's files as MLflow's params, tags and metrics. Pure functions; nothing here knows mlflow."""
 
 import json
 import math
@@ -93,8 +92,8 @@ def result_points(result: Mapping[str, Any]) -> list[Point]:
     for protocol, metrics in test.items():
         prefix = "test/" if len(test) == 1 else f"test/{protocol}/"
         named |= {prefix + key: value for key, value in metrics.items()}
-    named |= {f"selected/{key}": value for key, value in result.get("best", {}).items()}
-    named |= {f"selected/dev/{key}": value for key, value in result.get("dev", {}).items()}
+    named |= {f"selected/{key}": value for key, value in (result.get("best") or {}).items()}
+    named |= {f"selected/dev/{key}": value for key, value in (result.get("dev") or {}).items()}
     named |= {f"selected/{key}": value for key, value in result.get("labels", {}).items()}
     named["noise/realised_rate"] = result.get("noise", {}).get("realised_rate")
     named["progress/seconds"] = result.get("seconds")
@@ -127,8 +126,7 @@ def _text(value: Any) -> str:
 
 
 def _finite(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Numbers that can be drawn: no NaN (a label AUC without noisy pairs), no infinity (MLflow would store
-    1.8e308)."""
+    """Numbers that can be drawn: no NaN (a label AUC without noisy pairs), no infinity (kept as 1.8e308)."""
     for key, value in values.items():
         if isinstance(value, int | float) and math.isfinite(value):
             yield key, float(value)

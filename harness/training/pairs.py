@@ -39,6 +39,4 @@ def training_pairs(run: RunSpec, dataset: Dataset) -> TrainingPairs:
         paired = build(noise, NOISE).corrupt(split.image_of_caption, rng)
     except HarnessError as error:
         raise HarnessError(f"{run.dataset}: {error}") from None
-    return TrainingPairs(
-        split, paired, paired == split.image_of_caption, realised_rate(paired, split.image_of_caption)
-    )
+    return TrainingPairs(split, paired, paired == split.image_of_caption, realised_rate(paired, split.image_of_caption))

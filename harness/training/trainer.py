@@ -185,9 +185,15 @@ class Trainer:
         self.guard()
         self.cell.append_row(
             {
-                "epoch": at.epochs, "piece": at.piece, "epoch_in_piece": at.epoch, "step": at.steps,
-                "time": time.time(), "seconds": self.epoch_seconds, "values": values, "steps": samples,
-            }  # fmt: skip
+                "epoch": at.epochs,
+                "piece": at.piece,
+                "epoch_in_piece": at.epoch,
+                "step": at.steps,
+                "time": time.time(),
+                "seconds": self.epoch_seconds,
+                "values": values,
+                "steps": samples,
+            }
         )
         at.epoch, at.step, at.epochs = at.epoch + 1, 0, at.epochs + 1
         self.epoch_seconds = 0.0

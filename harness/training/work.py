@@ -3,7 +3,6 @@
 import datetime
 import signal
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import Any, Literal
@@ -57,9 +56,7 @@ def work(cell: Cell, data: Path, machine: Machine) -> Outcome:
 def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSignal") -> None:
     run = RunSpec.from_table(cell.spec["run"])
     dataset = open_dataset(run.dataset, data)
-    trainer = Trainer(
-        run, dataset, cell, machine, report=claim.report, guard=claim.verify, stop=stop.is_set
-    )
+    trainer = Trainer(run, dataset, cell, machine, report=claim.report, guard=claim.verify, stop=stop.is_set)
     write_array(cell.path("noise.npy"), trainer.pairs.paired_image)
     best = trainer.fit()
     claim.verify()

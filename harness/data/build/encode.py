@@ -64,7 +64,8 @@ def encode(
             for batch, pixels in _decoded(
                 pool, pictures, encoder.size, batches(manifest, before, batch_size)
             ):
-                features = encoder.regions(torch.from_numpy(pixels)).numpy().astype(dtype)
+                with np.errstate(over="ignore"):  # what overflows float16 is told in words
+                    features = encoder.regions(torch.from_numpy(pixels)).numpy().astype(dtype)
                 _refuse_not_finite(features, batch, pictures)
                 store.write(batch.split, batch.row, features, stamps[store.done : store.done + len(features)])
                 now = time.monotonic()

@@ -17,6 +17,9 @@ from harness.data.build.extras import require
 from harness.errors import HarnessError, suggest
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
+POOLER = (
+    "pooler"  # a head behind the feature map, which transformers fills with noise if a checkpoint has none
+)
 
 
 class Encoder:
@@ -57,10 +60,11 @@ class Encoder:
         return pool_to_grid(self.feature_map((pixels - self._mean) / self._std).float(), self.grid).cpu()
 
     def digest(self) -> str:
-        """A hash of the weights: two encoders of one name are told apart."""
+        """A hash of the weights that feature maps depend on: two encoders of one name are told apart."""
         digest = hashlib.sha256()
         for name, value in self.network.state_dict().items():
-            digest.update(name.encode() + value.float().cpu().contiguous().numpy().tobytes())
+            if POOLER not in name:
+                digest.update(name.encode() + value.float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -184,7 +188,7 @@ def _load(name: str) -> tuple[Any, Any]:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        network = transformers.AutoModel.from_pretrained(name)
+        network, report = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
         processor = transformers.AutoImageProcessor.from_pretrained(name)
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -192,6 +196,11 @@ def _load(name: str) -> tuple[Any, Any]:
             f"encoder {name!r}: transformers cannot load it ({reason}); accepted: {EFFICIENTNET_LITE0}, or "
             "the hub name or local folder of a vision model with its preprocessor_config.json"
         ) from None
+    if lost := [key for key in report["missing_keys"] if POOLER not in key]:
+        raise HarnessError(
+            f"encoder {name!r}: the checkpoint lacks {len(lost)} weights, first {lost[0]}, so features were noise; "
+            "accepted: a checkpoint of a vision model itself"
+        )
     return getattr(network, "vision_model", network), processor  # CLIP and its kin: the picture half
 
 

@@ -1,0 +1,105 @@
+"""A bidirectional GRU over sequences of different lengths, its two directions averaged.
+
+`BiGRU` is `nn.GRU` with the same parameters, names and start, and on an accelerator it runs as one. On a CPU
+torch records every step of the recurrence for the backward pass, and the gradient of each step's slice is a
+full-size tensor of zeros. There, one function walks the packed steps in both passes, keeps the gates, and
+takes the recurrent weights' gradient from one product at the end.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from harness.backbones.base import plain_cpu
+
+
+class BiGRU(nn.GRU):
+    """(n, L, inputs), lengths (n,) -> (n, L, hidden), zero beyond each length."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden, batch_first=True, bidirectional=True)
+
+    def averaged(self, items: Tensor, lengths: Tensor) -> Tensor:
+        """The mean of both directions' states; lengths in 1..L, in any order."""
+        packed = pack_padded_sequence(items, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        if plain_cpu(packed.data):
+            sizes = packed.batch_sizes.tolist()
+            ahead, back = (self._direction(packed.data, sizes, suffix) for suffix in ("", "_reverse"))
+            states = (ahead + back) / 2
+        else:
+            both = self(packed)[0].data
+            states = (both[:, : self.hidden_size] + both[:, self.hidden_size :]) / 2
+        packed = packed._replace(data=states)
+        return pad_packed_sequence(packed, batch_first=True, total_length=items.shape[1])[0]
+
+    def _direction(self, data: Tensor, sizes: list[int], suffix: str) -> Tensor:
+        weight_in, bias_in = getattr(self, f"weight_ih_l0{suffix}"), getattr(self, f"bias_ih_l0{suffix}")
+        weight, bias = getattr(self, f"weight_hh_l0{suffix}"), getattr(self, f"bias_hh_l0{suffix}")
+        gates = nn.functional.linear(data, weight_in, bias_in)  # (words, 3 hidden), every step's at once
+        states: Tensor = _Recurrence.apply(gates, weight, bias, sizes, bool(suffix))
+        return states
+
+
+def _steps(sizes: list[int], backward: bool) -> list[tuple[int, slice]]:
+    """(sequences still running, their rows in the packed data), in the order of the recurrence."""
+    steps, start = [], 0
+    for size in sizes:
+        steps.append((size, slice(start, start + size)))
+        start += size
+    return steps[::-1] if backward else steps
+
+
+class _Recurrence(torch.autograd.Function):
+    """r, z = sigmoid(gates + W h + b), n = tanh(gate + r (W h + b)), h <- n + z (h - n), over packed
+    steps."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: list[int], backward: bool
+    ) -> Tensor:
+        hidden = weight.shape[1]
+        rz = gates[:, : 2 * hidden].clone()
+        candidates, pulls, before = (gates.new_empty(len(gates), hidden) for _ in range(3))
+        states = gates.new_empty(len(gates), hidden)
+        state = gates.new_zeros(sizes[0], hidden)
+        for running, rows in _steps(sizes, backward):
+            h = state[:running]
+            before[rows] = h
+            recurrent = torch.addmm(bias, h, weight.T)
+            pulls[rows] = recurrent[:, 2 * hidden :]
+            now = rz[rows].add_(recurrent[:, : 2 * hidden]).sigmoid_()
+            candidate = torch.addcmul(
+                gates[rows, 2 * hidden :], now[:, :hidden], recurrent[:, 2 * hidden :]
+            ).tanh_()
+            candidates[rows] = candidate
+            torch.lerp(candidate, h, now[:, hidden:], out=states[rows])
+            h.copy_(states[rows])
+        ctx.save_for_backward(weight, rz, candidates, pulls, before)
+        ctx.sizes, ctx.backward = sizes, backward
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weight, rz, candidates, pulls, before = ctx.saved_tensors
+        hidden = weight.shape[1]
+        r, z = rz[:, :hidden], rz[:, hidden:]
+        # What each step multiplies the state's gradient with is known beforehand: made for all steps at once.
+        to_candidate = (1 - z) * (1 - candidates.square())
+        to_r, to_z = to_candidate * pulls * r * (1 - r), (before - candidates) * z * (1 - z)
+        factors = torch.cat([to_r, to_z, to_candidate * r], dim=1)  # (words, 3 hidden), for W h + b
+        to_recurrent = torch.empty_like(factors)
+        totals = torch.empty_like(grad)
+        ahead = grad.new_zeros(ctx.sizes[0], hidden)
+        for running, rows in reversed(_steps(ctx.sizes, ctx.backward)):
+            total = torch.add(grad[rows], ahead[:running], out=totals[rows])
+            step = to_recurrent[rows]
+            torch.mul(
+                factors[rows].view(running, 3, hidden), total[:, None], out=step.view(running, 3, hidden)
+            )
+            torch.addmm(total * z[rows], step, weight, out=ahead[:running])
+        to_gates = torch.cat([to_recurrent[:, : 2 * hidden], totals * to_candidate], dim=1)
+        return to_gates, to_recurrent.T @ before, to_recurrent.sum(dim=0), None, None

@@ -1,0 +1,86 @@
+"""The command line: quick, and one clear line with status 2 for bad input."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy import harness, write_grid
+
+from harness.cli import VERBS
+
+HEAVY = (
+    "torch",
+    "mlflow",
+    "optuna",
+    "matplotlib",
+    "pandas",
+    "transformers",
+    "sklearn",
+    "nltk",
+    "numpy",
+    "pydantic",
+)
+
+
+def test_help_imports_nothing_heavy_and_answers_at_once(tmp_path: Path) -> None:
+    code = f"import sys, harness.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+    seconds = []
+    for _ in range(3):
+        begun = time.monotonic()
+        shown = harness("--help", cwd=tmp_path)
+        seconds.append(time.monotonic() - begun)
+    assert all(verb in shown.stdout for verb in VERBS)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, tmp_path: Path) -> None:
+    shown = harness(verb, "--help", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("Usage: ")
+
+
+def test_list_shows_what_a_spec_may_name(tmp_path: Path) -> None:
+    shown = harness("list", cwd=tmp_path).stdout
+    for name in ("demo", "flickr30k_noise", "crcl", "vse_infinity", "caption_level", "flickr30k", "cc152k"):
+        assert name in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rum", "demo"], "no such verb; did you mean 'run'?"),
+        (["run", "demoo"], "there is no such file in experiments/; did you mean 'demo'?"),
+        (["check", "nowhere.toml"], "nowhere.toml: there is no such file in experiments/"),
+        (["run", "demo", "--only", "method"], "write AXIS=VALUE"),
+        (["run", "demo", "--only", "methd=crcl"], "did you mean 'method'?"),
+        (["run", "demo", "--device", "warp"], "--device warp: this machine has no such device"),
+        (["run", "flickr30k_noise"], "f30k_precomp"),
+        (["cell", "abc"], "no run is called 'abc'"),
+        (["diagnose", "abc"], "no run is called 'abc'"),
+        (["ensemble", "abc"], "one run is no ensemble"),
+        (["evaluate", "nothing.safetensors", "flickr30k"], "f30k_precomp"),
+        (["verify", "nowhere"], "nowhere"),
+        (["report", "nothing"], "nothing"),
+        (["data", "check", "flickr31k"], "did you mean 'flickr30k'?"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    ran = harness(*arguments, cwd=tmp_path)
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert message in ran.stderr
+    assert "Traceback" not in ran.stderr
+    lines = [line for line in ran.stderr.splitlines() if line.lower().startswith("error")]
+    assert len(lines) == 1
+
+
+def test_a_spec_that_is_not_text_is_one_line(tmp_path: Path) -> None:
+    path = write_grid(tmp_path, "")
+    path.write_bytes(b"\xff\xfe\x00")
+    ran = harness("check", path, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "is not TOML" in ran.stderr

@@ -1,0 +1,118 @@
+"""`harness run`: skips what is done, isolates failures, never trains a cell twice."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import harness, write_grid
+
+from harness.ledger import Ledger
+
+FOUR = """
+[axes]
+seed = [0, 1]
+[axes.method.infonce]
+method.name = "infonce"
+schedule.epochs = 1
+[axes.method.triplet]
+method.name = "triplet"
+schedule.epochs = 1
+"""
+# A tiny lr_decay_factor and a huge lr: the loss of `seed = 1` is no longer a number after some steps.
+ONE_FAILS = """
+[axes]
+seed = [0, 1]
+[run.method]
+name = "infonce"
+[[exception]]
+where = { seed = 1 }
+run.schedule.lr = 1e30
+"""
+
+
+def begun(cell_log: str) -> int:
+    return cell_log.count("done: ")
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, toy_data: Path) -> Path:
+    (tmp_path / "data").symlink_to(toy_data)
+    return tmp_path
+
+
+def test_two_launchers_train_each_cell_once(workplace: Path) -> None:
+    grid = write_grid(workplace, FOUR)
+    command = [sys.executable, "-m", "harness", "run", str(grid), "--jobs", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": ""}
+    both = [
+        subprocess.Popen(
+            command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    cells = list(Ledger(workplace / "runs").cells())
+    assert len(cells) == 4
+    for cell in cells:
+        assert cell.state() == "done"
+        assert [row["epoch"] for row in cell.rows()] == [0]
+        assert begun(cell.path("log.txt").read_text()) == 1
+    for text in said:
+        assert "4 of 4 cells done, 0 failed" in text
+
+    again = harness("run", grid, cwd=workplace)
+    assert again.returncode == 0
+    assert all(begun(cell.path("log.txt").read_text()) == 1 for cell in cells)
+
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{workplace / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("toy")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in runs) == sorted(cell.name for cell in cells)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        assert len(client.get_metric_history(run.info.run_id, "dev/rsum")) == 1
+
+
+def test_a_failed_cell_is_recorded_and_the_rest_goes_on(workplace: Path) -> None:
+    grid = write_grid(workplace, ONE_FAILS.replace('name = "infonce"', 'name = "infonce"').strip())
+    grid.write_text(grid.read_text().replace("lr = 2e-3", "lr = 2e-3, epochs = 2"))
+    ran = harness("run", grid, cwd=workplace)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "1 of 2 cells done, 1 failed" in ran.stdout
+    states = {cell.name: cell for cell in Ledger(workplace / "runs").cells()}
+    assert states["seed=0"].state() == "done"
+    assert states["seed=1"].state() == "failed"
+    failure = states["seed=1"].failure()
+    assert failure is not None
+    assert "the loss became" in failure["error"]
+    assert "Traceback" in failure["traceback"]
+    shown = harness("status", grid, cwd=workplace)
+    assert shown.returncode == 0
+    assert "1 done, 1 failed" in shown.stdout
+    assert "the loss became" in shown.stdout
+
+
+def test_a_dry_run_trains_nothing_and_only_chooses(workplace: Path) -> None:
+    grid = write_grid(workplace, FOUR)
+    ran = harness("run", grid, "--dry-run", "--only", "method=triplet", cwd=workplace)
+    assert ran.returncode == 0
+    assert ran.stdout.count("train ") == 2
+    assert "infonce" not in ran.stdout
+    assert not (workplace / "runs").exists()
+
+
+def test_check_expands_and_estimates(workplace: Path) -> None:
+    grid = write_grid(workplace, FOUR)
+    checked = harness("check", grid, cwd=workplace)
+    assert checked.returncode == 0
+    assert "4 cells, 4 to train; no finished cell to judge 4 of them by" in checked.stdout
+    assert "1 epochs, 32 steps" in checked.stdout
+    assert harness("run", grid, "--only", "seed=0", "--only", "method=infonce", cwd=workplace).returncode == 0
+    checked = harness("check", grid, cwd=workplace)
+    assert "4 cells, 3 to train; about 0.0 h one after another" in checked.stdout

@@ -1,0 +1,111 @@
+"""The published numbers are consistent with themselves, carry their source, and are never mixed."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.errors import HarnessError
+from harness.reporting.frame import RECALLS
+from harness.reporting.published import Published, read_published
+from harness.reporting.spec import PublishedSpec
+
+FOLDER = Path(__file__).parent.parent / "reports"
+FILES = sorted((FOLDER / "published").glob("*.csv"))
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def rows(request: pytest.FixtureRequest) -> pd.DataFrame:
+    return read_published(request.param)
+
+
+def published(
+    file: str = "flickr30k.csv", *, protocol: str = "1k", kind: str = "caption_level", **more
+) -> Published:
+    spec = PublishedSpec(file=file, noise_kind=kind, **more)
+    return Published(spec, FOLDER, dataset=Path(file).stem, protocol=protocol)
+
+
+def test_there_are_files() -> None:
+    assert {path.stem for path in FILES} == {"flickr30k", "coco", "cc152k", "cc120k"}
+
+
+def test_every_row_has_a_source_and_every_doubtful_one_a_note(rows: pd.DataFrame) -> None:
+    assert (rows["source"].str.len() > 0).all()
+    assert (rows.loc[rows["status"].isin(["wrong", "rerun", "quoted"]), "note"].str.len() > 0).all()
+    assert set(rows["status"]) <= {"printed", "quoted", "secondary", "rerun", "wrong"}
+
+
+def test_recalls_sum_to_rsum_where_the_row_is_not_known_to_be_wrong(rows: pd.DataFrame) -> None:
+    whole = rows[(rows["status"] != "wrong") & rows[list(RECALLS)].notna().all(axis=1)]
+    assert len(whole) > 0
+    assert ((whole[list(RECALLS)].sum(axis=1) - whole["rsum"]).abs() < 0.35).all()
+
+
+def test_recalls_grow_with_the_rank(rows: pd.DataFrame) -> None:
+    sound = rows[rows["status"] != "wrong"].dropna(subset=list(RECALLS))
+    for way in ("i2t", "t2i"):
+        assert (sound[f"{way}_r1"] <= sound[f"{way}_r5"]).all()
+        assert (sound[f"{way}_r5"] <= sound[f"{way}_r10"]).all()
+
+
+def test_a_file_is_about_one_dataset_and_rates_are_shares(rows: pd.DataFrame) -> None:
+    assert rows["dataset"].nunique() == 1
+    assert rows["rate"].dropna().between(0, 1).all()
+    assert (rows.loc[rows["noise_kind"] == "none", "rate"] == 0).all()
+
+
+def test_the_papers_one_sourced_value() -> None:
+    value = published().find("crcl", "vse_infinity", 0.8)
+    assert value is not None
+    assert (value.metrics["rsum"], value.metrics["i2t_r1"], value.status) == (412.2, 55.3, "quoted")
+
+
+def test_what_is_not_sourced_is_nothing() -> None:
+    assert published().find("crcl", "vse_infinity", 0.4) is None
+
+
+def test_reruns_stand_only_where_the_report_accepts_them() -> None:
+    assert published(accept=["printed"]).find("crcl", "vse_infinity", 0.8) is None
+    with pytest.raises(HarnessError, match=r"sources disagree: 419.14 .* 401.18 .* published.sources"):
+        published(accept=["rerun"]).find("crcl", "vse_infinity", 0.8)
+    chosen = published(accept=["rerun"], sources=["author log"]).find("crcl", "vse_infinity", 0.8)
+    assert chosen is not None
+    assert chosen.metrics["rsum"] == 419.14
+
+
+def test_kinds_of_noise_are_never_mixed() -> None:
+    """DECL at 20 %: 497.6 under caption-level noise, 494.7 under image-level noise."""
+    caption = published(kind="caption_level").find("decl", "sgraf", 0.2)
+    image = published(kind="image_level").find("decl", "sgraf", 0.2)
+    assert caption is not None
+    assert image is not None
+    assert (caption.metrics["rsum"], image.metrics["rsum"]) == (497.6, 494.7)
+    assert published(kind="caption_level").find("decl", "sgraf", 0.6) is None  # 450.6 is image-level
+
+
+def test_clean_data_is_the_same_for_every_kind() -> None:
+    for kind in ("caption_level", "image_level"):
+        value = published(kind=kind).find("ncr", "sgr", 0.0)
+        assert value is not None
+        assert value.metrics["rsum"] == 502.7
+
+
+def test_a_row_known_to_be_wrong_is_never_used() -> None:
+    """DECL's README gives NCR's clean COCO row (522.5) as its 20 % row; NCR's own table says 518.5."""
+    value = published("coco.csv", protocol="coco_1k_5fold").find("ncr", "sgr", 0.2)
+    assert value is not None
+    assert value.metrics["rsum"] == 518.5
+
+
+def test_numbers_on_another_dataset_are_refused() -> None:
+    spec = PublishedSpec(file="flickr30k.csv", noise_kind="caption_level")
+    with pytest.raises(
+        HarnessError, match="numbers on flickr30k, the runs are on twemoji: they must not stand"
+    ):
+        Published(spec, FOLDER, dataset="twemoji", protocol="1k")
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(HarnessError, match=r"does not exist; there are: cc120k.csv, cc152k.csv"):
+        published("flickr.csv")

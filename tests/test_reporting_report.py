@@ -1,0 +1,401 @@
+"""Reports say what the ledger and the literature say, mark what is missing, and come out the same every
+time."""
+
+import csv
+import itertools
+import os
+import re
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from reporting_toys import make_grid, make_report, rsum_of, train
+
+from harness.cli import report as report_verb
+from harness.cli import ui as ui_verb
+from harness.errors import HarnessError
+from harness.grids import Grid, declarations, load_grid
+from harness.ledger import Ledger
+from harness.reporting import frame, load_report, write_report
+from harness.reporting.curves import curves, figures
+from harness.reporting.frame import METRICS
+from harness.reporting.noise_figure import lines
+from harness.reporting.published import Published
+from harness.reporting.render import escape
+from harness.reporting.style import spread
+
+PUBLISHED = """
+[published]
+file = "flickr30k.csv"
+noise_kind = "caption_level"
+also = [{ method = "ncr", backbone = "sgr" }]
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    shutil.copytree(Path(__file__).parent.parent / "reports" / "published", tmp_path / "published")
+    return tmp_path
+
+
+def trained(here: Path, grid: Grid, keep=lambda labels: True) -> Ledger:
+    ledger = Ledger(here / "runs")
+    for cell in grid.cells:
+        if keep(cell.labels):
+            train(ledger, cell)
+    return ledger
+
+
+def written(here: Path, report: Path) -> dict[str, str]:
+    _, files = write_report(report, runs=here / "runs", out=here / "out")
+    return {file.suffix[1:]: file.read_text() for file in files if file.suffix != ".png"}
+
+
+def table(markdown: str) -> list[list[str]]:
+    rows = [line.strip("|").split("|") for line in markdown.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows if not set("".join(row)) <= set(":- ")]
+
+
+def test_mean_standard_deviation_and_best_by_hand(here: Path) -> None:
+    grid = make_grid(here)
+    trained(here, grid)
+    rows = table(written(here, make_report(here))["md"])
+    assert rows[0] == ["Noise", "Method", "n", "i2t R@1", "rSum"]
+    assert [row[0] for row in rows[1:]] == ["0 %", "", "40 %", "", "80 %", ""]
+    assert [row[1] for row in rows[1:]] == ["Triplet", "CRCL_x"] * 3
+    for row, (rate, method) in zip(
+        rows[1:], itertools.product((0.0, 0.4, 0.8), ("triplet", "crcl")), strict=True
+    ):
+        at = [
+            rsum_of(c) for c in grid.cells if (c.labels["noise.rate"], c.labels["method"]) == (rate, method)
+        ]
+        value = f"{sum(at) / 3:.1f} ± {statistics.stdev(at):.1f}"
+        assert row[2] == "3"
+        assert row[4] == (f"**{value}**" if rate == 0 or method == "crcl" else value)  # equal when clean
+
+
+def test_published_value_and_difference_stand_beside_ours(here: Path) -> None:
+    trained(here, make_grid(here, dataset="flickr30k"))
+    text = written(here, make_report(here, PUBLISHED))["md"]
+    rows = table(text)
+    assert rows[0] == ["Noise", "Method", "n", "i2t R@1", "rSum", "published", "difference"]
+    crcl = next(row for row in rows if row[4].startswith("**323.0"))
+    assert crcl[5:] == ["412.2 [b]", "−89.2"]
+    assert (
+        "- [b] CRCL repository, issue 1 (user quoting the paper): the paper's value as a user quotes it"
+        in text
+    )
+    ncr = next(row for row in rows if row[1] == "NCR")
+    assert ncr == ["", "NCR", "", "", "", "502.7 [a]", ""]  # at 0 %: a row of the literature alone
+    assert [row[5] for row in rows if row[1] == "CRCL_x"] == ["", "", "412.2 [b]"]  # not sourced: blank
+
+
+def test_what_is_missing_shows_with_the_command_that_makes_it(here: Path) -> None:
+    grid = make_grid(here)
+    trained(
+        here,
+        grid,
+        lambda at: (
+            at["method"] == "crcl" or at["noise.rate"] == 0 or (at["noise.rate"] == 0.4 and at["seed"] == 1)
+        ),
+    )
+    text = written(here, make_report(here))["md"]
+    rows = table(text)
+    assert rows[3][2:] == ["1/3", "47.2", "283.0"]  # one seed has no standard deviation
+    assert rows[5][2:] == ["0/3", "–", "–"]
+    assert "13 of 18 runs are finished" in text
+    commands = re.findall(r"`(harness run [^`]*)`", text)
+    made = []
+    for command in commands:
+        words = shlex.split(command)
+        conditions = dict(word.split("=") for option, word in itertools.pairwise(words) if option == "--only")
+        made.append({c.fingerprint for c in load_grid(words[2]).only(conditions)})
+    lacking = {
+        c.fingerprint for c in grid.cells if Ledger(here / "runs").cell(c.fingerprint).state() != "done"
+    }
+    assert len(made) == 2
+    assert lacking <= set.union(*made)
+
+
+def test_a_failed_run_is_said_to_have_failed(here: Path) -> None:
+    grid = make_grid(here)
+    ledger = trained(here, grid, lambda at: at != grid.cells[0].labels)
+    ledger.add(grid.cells[0].entry("toy")).write_failure("loss is nan", "Traceback", {})
+    assert "0 % Triplet: 1 failed; `harness run" in written(here, make_report(here))["md"]
+
+
+def test_with_nothing_trained_yet_it_is_all_missing(here: Path) -> None:
+    make_grid(here)
+    files = written(here, make_report(here))
+    assert "trains the 18 that are missing" not in files["md"]  # six rows: each has its own command
+    assert files["md"].count("3 waiting") == 6
+    assert "0 of 18 runs" in files["md"]
+    assert {row[4] for row in table(files["md"])[1:]} == {"–"}
+
+
+def test_runs_scored_under_another_protocol_are_not_taken_for_it(here: Path) -> None:
+    grid = make_grid(here)
+    ledger = Ledger(here / "runs")
+    for cell in grid.cells:
+        train(ledger, cell, protocol="full")
+    text = written(here, make_report(here))["md"]
+    assert "18 finished runs are not scored under protocol 1k" in text
+    assert {row[4] for row in table(text)[1:]} == {"–"}
+
+
+def test_the_caption_says_what_a_reader_must_know(here: Path) -> None:
+    trained(here, make_grid(here))
+    text = written(here, make_report(here))["md"]
+    for words in (
+        "stand-in",
+        "protocol 1k",
+        "best dev rSum of the last piece",
+        "the test split selects nothing",
+        "over 3 seeds",
+        "caption-level",
+    ):
+        assert words in text
+
+
+def test_an_ensemble_stands_among_the_grids_cells(here: Path) -> None:
+    """What `harness ensemble` scored is in the ledger, not in the grid."""
+    grid = make_grid(here)
+    ledger = trained(here, grid)
+    member = ledger.cell(grid.cells[0].fingerprint)
+    run = {**member.spec["run"], "method": {"name": "both"}}
+    labels = {**member.spec["labels"], "method": "both"}
+    spec = {**member.spec, "fingerprint": "e" * 16, "members": ["a", "b"], "labels": labels, "run": run}
+    result = {**(member.result() or {}), "best": None, "dev": None}
+    ledger.add(spec).write_result({**result, "test": {"1k": {"rsum": 500.0}}})
+    rows = table(written(here, make_report(here))["md"])
+    assert rows[3] == ["", "both", "1", "–", "**500.0**"]
+
+
+def test_the_dev_split_can_be_reported(here: Path) -> None:
+    trained(here, make_grid(here))
+    rows = table(written(here, make_report(here, protocol='"1k"\nsplit = "dev"'))["md"])
+    assert rows[1][4] == "**404.0 ± 3.0**"
+
+
+def test_csv_has_every_number_at_full_precision(here: Path) -> None:
+    grid = make_grid(here, dataset="flickr30k")
+    trained(here, grid)
+    lines = list(csv.DictReader(written(here, make_report(here, PUBLISHED))["csv"].splitlines()))
+    at = {(line["noise.rate"], line["method"], line["metric"]): line for line in lines}
+    line = at["0.8", "crcl", "rsum"]
+    assert (float(line["mean"]), float(line["std"]), line["n"], line["planned"]) == (323.0, 3.0, "3", "3")
+    assert (float(line["published"]), float(line["difference"]), line["status"]) == (412.2, -89.2, "quoted")
+    assert float(at["0.8", "crcl", "i2t_r1"]["difference"]) == pytest.approx(323 / 6 - 55.3, abs=1e-4)
+    assert at["0.0", "ncr", "rsum"]["mean"] == ""
+    assert float(at["0.8", "crcl", "i2t_medr"]["mean"]) == 2.0
+
+
+def test_latex_has_as_many_columns_in_every_row_and_nothing_unescaped(here: Path) -> None:
+    trained(here, make_grid(here, dataset="flickr30k"), lambda at: at["seed"] == 0)
+    text = written(here, make_report(here, PUBLISHED))["tex"]
+    columns = len(re.search(r"\\begin{tabular}{([lr]*)}", text)[1])
+    inside = text[text.index("\\toprule") : text.index("\\bottomrule")]
+    rows = [line for line in inside.splitlines() if line.endswith("\\\\")]
+    assert len(rows) == 9
+    for line in rows:
+        spans = sum(int(n) - 1 for n in re.findall(r"\\multicolumn{(\d+)}", line))
+        assert len(re.findall(r"(?<!\\)&", line)) + 1 + spans == columns
+    assert re.search(r"(?<!\\)[%#]", text) is None
+    assert text.count("{") - text.count("\\{") == text.count("}") - text.count("\\}")
+    assert "Toy \\& 100 \\% honest" in text
+    assert "CRCL\\_x" in text
+    assert "\\texttt{harness run" in text
+
+
+def test_every_special_character_is_escaped() -> None:
+    assert escape(r"a_b & 5 % ~ ^ \ {x} $ #") == (
+        r"a\_b \& 5 \% \textasciitilde{} \textasciicircum{} \textbackslash{} \{x\} \$ \#"
+    )
+
+
+def test_rendering_twice_gives_the_same_bytes(here: Path) -> None:
+    """In two processes, with another hash seed, after the cells were listed in another order."""
+    trained(here, make_grid(here, dataset="flickr30k"), lambda at: at["seed"] < 2)
+    report = make_report(here, PUBLISHED)
+    code = (
+        "from pathlib import Path; from harness.reporting import write_report; import sys;"
+        "write_report(sys.argv[1], runs=Path(sys.argv[2]), out=Path(sys.argv[3]))"
+    )
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", code, str(report), str(here / "runs"), str(here / seed)]
+        subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parent.parent)
+    first, second = (sorted((here / seed).iterdir()) for seed in ("1", "2"))
+    assert [f.suffix for f in first] == [".csv", ".md", ".png", ".svg", ".tex"]
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes(), a.name
+
+
+def test_the_figure_draws_what_the_table_says(here: Path) -> None:
+    grid = make_grid(here, dataset="flickr30k")
+    ledger = trained(here, grid)
+    report = load_report(make_report(here, PUBLISHED))
+    assert report.published is not None
+    published = Published(report.published, report.folder, dataset="flickr30k", protocol="1k")
+    found = lines(report, grid.cells, frame(ledger.cells()), published)
+    assert [line.label for line in found.values()] == ["Triplet", "CRCL_x", "NCR"]
+    triplet, crcl, ncr = found.values()
+    assert triplet.ours == [
+        pytest.approx(point) for point in ((0.0, 403.0, 3.0), (0.4, 283.0, 3.0), (0.8, 163.0, 3.0))
+    ]
+    assert crcl.published == [(0.8, 412.2)]
+    assert (ncr.ours, ncr.published) == ([], [(0.0, 502.7)])
+
+
+def test_one_row_per_cell_split_and_protocol(here: Path) -> None:
+    ledger = trained(here, make_grid(here), lambda at: at["seed"] == 0)
+    records = frame(ledger.cells())
+    assert len(records) == 12  # 6 cells, test and dev
+    one = records[
+        (records["method"] == "crcl") & (records["rate"] == 0.8) & (records["split"] == "test")
+    ].iloc[0]
+    assert (one["rsum"], one["protocol"], one["backbone"], one["seed"]) == (320.0, "1k", "vse_infinity", 0)
+    assert (one["label_auc"], one["device"], one["noise_kind"]) == (0.9, "cpu", "caption_level")
+    assert set(METRICS) <= set(records.columns)
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "message"),
+    [
+        ({"rows": '["noise.rate"]'}, "", r"the cells also differ in 'method', which must not be"),
+        ({"rows": '["noise.rat", "method"]'}, "", r"'noise.rat' is no axis of .*did you mean 'noise.rate'\?"),
+        ({"metrics": '["rsums"]'}, "", r"metrics.0 = 'rsums': Input should be 'i2t_r1'"),
+        ({"title": '"t"\nmetrik = ["rsum"]'}, "", r"metrik = .*unknown key; did you mean 'metrics'\?"),
+        ({"title": '"t"\nwhere = { method = ["x"] }'}, "", r"where = .*no cell of .* fits"),
+        ({}, PUBLISHED.replace("caption", "image"), r"compares with image_level noise, .* has caption_level"),
+        ({}, PUBLISHED + 'compare = ["t2i_r1"]', r"published.compare: t2i_r1 is not among the metrics"),
+    ],
+)  # fmt: skip
+def test_a_faulty_report_is_one_clear_line(
+    here: Path, changes: dict[str, str], more: str, message: str
+) -> None:
+    make_grid(here, dataset="flickr30k")
+    with pytest.raises(HarnessError, match=message) as error:
+        written(here, make_report(here, more, **changes))
+    assert "\n" not in str(error.value)
+
+
+def test_stand_in_numbers_never_stand_beside_flickr30k(here: Path) -> None:
+    make_grid(here, dataset="twemoji")
+    with pytest.raises(HarnessError, match="numbers on flickr30k, the runs are on twemoji"):
+        written(here, make_report(here, PUBLISHED))
+
+
+def test_two_datasets_are_not_one_table(here: Path) -> None:
+    make_grid(here, dataset="flickr30k")
+    other = here / "other.toml"
+    other.write_text((here / "toy.toml").read_text().replace("flickr30k", "twemoji"))
+    both = f'["{here / "toy.toml"}", "{other}"]'
+    with pytest.raises(HarnessError, match="its cells are on flickr30k and twemoji"):
+        written(here, make_report(here, grids=both))
+
+
+@pytest.mark.parametrize("name", sorted(declarations("reports")))
+def test_every_shipped_report_renders_before_anything_is_trained(name: str, tmp_path: Path) -> None:
+    text, files = write_report(name, runs=tmp_path / "runs", out=tmp_path)
+    assert text.startswith("# ")
+    assert [file.name for file in files] == [f"{name}.{kind}" for kind in ("md", "tex", "csv", "png", "svg")]
+
+
+def test_the_flickr_report_carries_the_papers_value(tmp_path: Path) -> None:
+    text, _ = write_report("flickr30k_noise", runs=tmp_path / "runs", out=tmp_path)
+    [row] = [row for row in table(text) if "412.2" in " ".join(row)]
+    assert row[1:3] == ["VSE∞", "CRCL"]
+
+
+def test_smoke_reports_need_no_published_numbers(tmp_path: Path) -> None:
+    """The Flickr30K grid's smoke cells are on the stand-in, where the paper's numbers must not stand."""
+    text, files = write_report("flickr30k_noise", runs=tmp_path / "runs", out=tmp_path, smoke=True)
+    assert files[0].name == "flickr30k_noise-smoke.md"
+    assert "published" not in text
+    assert "harness run flickr30k_noise --smoke" in text
+
+
+def test_the_report_verb_prints_and_writes(here: Path) -> None:
+    trained(here, make_grid(here))
+    arguments = [str(make_report(here)), "--runs", str(here / "runs"), "--out", str(here / "out")]
+    outcome = CliRunner().invoke(report_verb.command, arguments, catch_exceptions=False)
+    assert outcome.exit_code == 0
+    assert "| Noise" in outcome.output
+    assert f"written: {here / 'out' / 'toy_report.md'}" in outcome.output
+
+
+def row(epoch: int, piece: int, in_piece: int, **values: float | None) -> dict:
+    return {"epoch": epoch, "piece": piece, "epoch_in_piece": in_piece, "values": values, "time": 0.0}
+
+
+def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
+    rows = [
+        row(e, e // 2, e % 2, **{"dev/rsum": 10.0 * e, "labels/auc": None if e == 0 else 0.5})
+        for e in range(4)
+    ]
+    made = curves("a run", rows, {"piece": 1, "epoch": 0})
+    above, below = made.axes
+    data = [(list(line.get_xdata()), list(line.get_ydata())) for line in above.get_lines()]
+    assert ([0, 1], [0.0, 10.0]) in data
+    assert ([2, 3], [20.0, 30.0]) in data
+    assert ([2], [20.0]) in data  # the selected epoch's ring
+    assert "selected: 20.0" in [text.get_text() for text in above.texts]
+    assert ([1, 2, 3], [0.5, 0.5, 0.5]) in [
+        (list(n.get_xdata()), list(n.get_ydata())) for n in below.get_lines()
+    ]
+
+
+def test_a_run_without_labels_has_one_panel_and_one_without_epochs_no_figure(here: Path) -> None:
+    assert len(curves("a run", [row(0, 0, 0, **{"dev/rsum": 1.0})]).axes) == 1
+    grid = make_grid(here)
+    cell = Ledger(here / "runs").add(grid.cells[0].entry("toy"))
+    assert figures(cell) == {}
+    cell.append_row(row(0, 0, 0, **{"dev/rsum": 1.0}))
+    assert list(figures(cell)) == ["curves"]
+
+
+def test_labels_are_spread_apart_in_order_and_within_the_axes() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 5, 9):
+        for _ in range(50):
+            wanted = list(rng.choice([0.0, 0.1, 0.5, 0.52, 0.9, 1.0, 1.2], count))
+            placed = spread(wanted, 0.1, 0.0, 1.0)
+            assert all(-1e-9 <= height <= 1 + 1e-9 for height in placed)
+            by_height = sorted(range(count), key=lambda i: placed[i])
+            assert all(placed[b] - placed[a] >= 0.1 - 1e-9 for a, b in itertools.pairwise(by_height))
+            assert all(wanted[a] <= wanted[b] for a, b in itertools.pairwise(by_height))
+    assert spread([0.2, 0.5, 0.8], 0.1, 0, 1) == [0.2, 0.5, 0.8]  # nothing moves without need
+    assert spread([0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.45, 0.55])
+
+
+def test_the_pages_need_a_store_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(HarnessError, match=r"mlflow.db: there is no tracking store yet; `harness run SPEC`"):
+        CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs")], catch_exceptions=False)
+
+
+def test_the_pages_are_served_on_this_machine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").touch()
+    called = []
+    monkeypatch.setattr(os, "execve", lambda *what: called.append(what))
+    outcome = CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs"), "--port", "5993"])
+    assert "http://127.0.0.1:5993/" in outcome.output
+    [(_, words, environment)] = called
+    pairs = dict(itertools.pairwise(words))
+    assert pairs["--backend-store-uri"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert (pairs["--host"], pairs["--workers"]) == ("127.0.0.1", "1")
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+def test_a_tracking_server_has_its_own_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    outcome = CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs")], catch_exceptions=False)
+    assert "its pages are at https://mlflow.example.org" in outcome.output
