@@ -33,8 +33,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures, captions = source(folder, {"train": 6, "dev": 2}, captions=3)
     vit = write_vit(folder / "vit")
     result = invoke(
-        *("build", "--images", pictures, "--captions", captions, "--out", folder / "data" / "mine", "--encoder", vit),
-        *("--regions", 4, "--dtype", "float16", "--captions-per-image", 2, "--batch-size", 3, "--device", "cpu"),
+        *("build", "--images", pictures, "--captions", captions, "--out", folder / "data" / "mine"),
+        *("--encoder", vit, "--regions", 4, "--dtype", "float16", "--captions-per-image", 2),
+        *("--batch-size", 3, "--device", "cpu"),
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "6 train, 2 dev images, 2 captions each, 4 regions of 16, float16" in result.output

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pictures import rows_for, source, write_captions, write_pictures, zipped
 from vision import write_vit
 
@@ -62,9 +63,7 @@ def test_the_layout_and_its_features(tmp_path: Path, vit: str, dtype: str) -> No
         assert split.image_of_caption.tolist() == [i // 2 for i in range(2 * count)]
         for row in range(count):
             assert split.texts[2 * row + 1] == f"caption 1 of picture {number}"
-            import torch
-
-            pixels = torch.from_numpy(loader.load(f"{number}.png", encoder.size)[None])
+            pixels = torch.from_numpy(loader.load(f"{number}.png", encoder.size)[None].copy())
             expected = encoder.regions(pixels)[0].numpy()  # one picture at a time: the slow twin of batches
             np.testing.assert_allclose(raw[row], expected, atol=1e-5 if dtype == "float32" else 5e-3)
             number += 1
@@ -105,9 +104,7 @@ def test_other_settings_are_refused_unless_overwriting(tmp_path: Path, vit: str)
     pictures, captions = source(tmp_path, {"train": 2, "dev": 1})
     out = build_dataset(pictures, captions, tmp_path / "mine", Recipe(encoder=vit, regions=4))
     before = files(out)
-    with pytest.raises(
-        HarnessError, match=r"a finished dataset with other settings \(regions was 4, is now 9\)"
-    ):
+    with pytest.raises(HarnessError, match=r"a finished dataset with other settings \(regions was 4, is now 9\)"):
         build_dataset(pictures, captions, out, Recipe(encoder=vit, regions=9))
     assert files(out) == before
     build_dataset(pictures, captions, out, Recipe(encoder=vit, regions=9), overwrite=True)
@@ -161,9 +158,7 @@ def test_an_unfinished_build_refuses_other_settings_and_other_pictures(tmp_path:
         build_dataset(pictures, captions, tmp_path / "mine", Recipe(encoder=vit, regions=4, dtype="float16"))
     first = (pictures / "0.png").read_bytes()
     write_pictures(pictures, ["0.png"], size=40)
-    with pytest.raises(
-        HarnessError, match="pictures that this unfinished build has already encoded have changed"
-    ):
+    with pytest.raises(HarnessError, match="pictures that this unfinished build has already encoded have changed"):
         build_dataset(pictures, captions, tmp_path / "mine", recipe)
     (pictures / "0.png").write_bytes(first)
     said: list[str] = []
@@ -175,9 +170,7 @@ def test_an_unfinished_build_refuses_other_settings_and_other_pictures(tmp_path:
 
 
 def test_a_full_disk_is_told_before_the_first_picture(tmp_path: Path, vit: str) -> None:
-    pictures, captions = source(
-        tmp_path, {"train": 20, "dev": 2}
-    )  # 20 x 36 x 16 x 4 = 46,080 bytes and a header
+    pictures, captions = source(tmp_path, {"train": 20, "dev": 2})  # 20 x 36 x 16 x 4 = 46,080 bytes and a header
     with file_size_limit(40_000), pytest.raises(HarnessError, match=r"mine\.partial: no space left") as told:
         build_dataset(pictures, captions, tmp_path / "mine", Recipe(encoder=vit))
     assert "\n" not in str(told.value)
@@ -214,9 +207,7 @@ def test_a_disk_that_fills_up_on_the_way_loses_nothing(
     assert not (tmp_path / "mine").exists()
     said: list[str] = []
     out = build_dataset(pictures, captions, tmp_path / "mine", recipe, say=said.append)
-    assert (
-        f"{out}: continuing after 12 of 22 images" in said
-    )  # 12 x 2,304 bytes and the header lie under 30,000
+    assert f"{out}: continuing after 12 of 22 images" in said  # 12 x 2,304 bytes and the header lie under 30,000
     assert files(out) == reference
 
 
@@ -226,9 +217,7 @@ def test_an_error_that_is_no_full_disk_is_not_told_as_one(tmp_path: Path) -> Non
     assert store._told(other, tmp_path) is other
 
 
-def test_features_too_large_for_float16_are_refused(
-    tmp_path: Path, vit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_too_large_for_float16_are_refused(tmp_path: Path, vit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, captions = source(tmp_path, {"train": 4, "dev": 1})
     from harness.data.build.encoders import TransformersVision
 
@@ -242,9 +231,7 @@ def test_features_too_large_for_float16_are_refused(
 
 @pytest.mark.parametrize("done", range(9))
 def test_batches_go_on_where_they_were(done: int) -> None:
-    manifest = Manifest(
-        {"train": [Item(str(i), ("x",)) for i in range(5)], "dev": [Item("d", ("x",))] * 3}, 1
-    )
+    manifest = Manifest({"train": [Item(str(i), ("x",)) for i in range(5)], "dev": [Item("d", ("x",))] * 3}, 1)
     seen = [(b.split, b.row + k) for b in batches(manifest, done, 2) for k in range(len(b.images))]
     assert seen == ([("train", i) for i in range(5)] + [("dev", i) for i in range(3)])[done:]
 
@@ -253,9 +240,7 @@ def test_captions_with_odd_line_ends_stay_on_their_line(tmp_path: Path, vit: str
     rows = rows_for({"train": 1, "dev": 1})
     rows[0] = (rows[0][0], "train", "one\x0b two\x85three\u2028four\r\nfive")
     pictures = write_pictures(tmp_path / "pictures", ["0.png", "1.png"])
-    out = build_dataset(
-        pictures, write_captions(tmp_path / "c.csv", rows), tmp_path / "mine", Recipe(encoder=vit)
-    )
+    out = build_dataset(pictures, write_captions(tmp_path / "c.csv", rows), tmp_path / "mine", Recipe(encoder=vit))
     lines = (out / "train_caps.txt").read_text(encoding="utf-8").splitlines()
     assert lines == ["one two three four five", "caption 1 of picture 0"]
 

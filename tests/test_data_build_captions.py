@@ -46,9 +46,7 @@ def test_without_test_rows_dev_doubles_as_test(tmp_path: Path) -> None:
 
 def test_extra_columns_and_byte_order_mark_are_fine(tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
-    file.write_text(
-        "\ufeffid,image,caption,split\n1,a.png,hello,train\n2,b.png,there,dev\n", encoding="utf-8"
-    )
+    file.write_text("\ufeffid,image,caption,split\n1,a.png,hello,train\n2,b.png,there,dev\n", encoding="utf-8")
     assert read_captions(file).splits["train"] == [Item("a.png", ("hello",))]
 
 

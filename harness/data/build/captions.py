@@ -75,9 +75,7 @@ def read_captions(file: Path, *, captions_per_image: int | None = None, test_fro
         splits[home[image][0]].append(Item(image, tuple(texts[:count])))
     for name in ("train", "dev"):
         if not splits[name]:
-            raise HarnessError(
-                f"{file}: no row has split {name!r}; accepted: rows for train and dev, test optional"
-            )
+            raise HarnessError(f"{file}: no row has split {name!r}; accepted: rows for train and dev, test optional")
     if splits["test"]:
         return Manifest(splits, count)
     return Manifest({"train": splits["train"], "dev": splits["dev"]}, count, test_from)
@@ -103,9 +101,7 @@ def _rows(file: Path) -> Iterator[tuple[int, str, str, str]]:
                     )
                 yield reader.line_num, image, split, caption
     except FileNotFoundError:
-        raise HarnessError(
-            f"{file}: no such file; accepted: a CSV file with the columns image,split,caption"
-        ) from None
+        raise HarnessError(f"{file}: no such file; accepted: a CSV file with the columns image,split,caption") from None
     except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
         raise HarnessError(f"{file}: not a UTF-8 CSV file ({error}); save it as CSV in UTF-8") from None
 

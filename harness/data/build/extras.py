@@ -15,7 +15,5 @@ def require(module: str, purpose: str, *, package: str | None = None, extra: str
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        missing = (
-            package if package and (error.name or "").split(".")[0] == module.split(".")[0] else error.name
-        )
+        missing = package if package and (error.name or "").split(".")[0] == module.split(".")[0] else error.name
         raise HarnessError(f"{purpose} needs the package {missing}: pip install 'harness[{extra}]'") from None

@@ -75,9 +75,7 @@ class Pictures:
         """
         try:
             with self._open(name) as file, self._image.open(file) as picture:
-                picture.draft(
-                    "RGB", (size, size)
-                )  # JPEG: decoded at half or quarter size where that is enough
+                picture.draft("RGB", (size, size))  # JPEG: decoded at half or quarter size where that is enough
                 square = self._on_white(picture).resize((size, size), self._image.Resampling.BICUBIC)
                 return np.asarray(square)
         except Exception as error:  # as above

@@ -49,9 +49,7 @@ def build_twemoji(
         licence="CC-BY 4.0 (pictures: Copyright 2019 Twitter, Inc and other contributors), Unicode (names)",
         if_missing="run `harness data build twemoji`",
     )
-    return build_manifest(
-        manifest, _folder(), root / NAME, recipe, card, overwrite=overwrite, wait=wait, say=say
-    )
+    return build_manifest(manifest, _folder(), root / NAME, recipe, card, overwrite=overwrite, wait=wait, say=say)
 
 
 def twemoji_manifest() -> Manifest:

@@ -1,0 +1,60 @@
+"""The README's commands, files and example are real."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from toy import harness
+
+from harness.cli import VERBS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_every_make_target_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert {word for word in re.findall(r"\bmake ([a-z-]+)", README)} <= targets
+
+
+def test_every_verb_exists() -> None:
+    commands = "\n".join(text for language, text in BLOCKS if language == "sh") + "\n".join(re.findall(r"`[^`]*`", README))
+    assert set(re.findall(r"(?:^|[ `/])harness ([a-z]+)", commands)) <= set(VERBS)
+
+
+def test_every_linked_file_exists() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_sweep_is_a_valid_grid(tmp_path: Path) -> None:
+    (text,) = [text for language, text in BLOCKS if language == "toml"]
+    tomllib.loads(text)
+    (tmp_path / "beta.toml").write_text(text)
+    checked = harness("check", "beta.toml", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    assert "12 cells, 12 to train" in checked.stdout
+
+
+def test_the_example_method_works_with_one_line_in_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.grids.resolve import resolve_run
+    from harness.methods import METHODS
+
+    (text,) = [text for language, text in BLOCKS if language == "python"]
+    names: dict[str, type] = {}
+    exec(compile(text, "README.md", "exec"), names)
+    monkeypatch.setitem(METHODS, "one_way", names["OneWay"])
+    run = resolve_run(
+        {
+            "dataset": "twemoji", "noise": "caption_level", "backbone": "vse_infinity",
+            "method": {"name": "one_way", "tau": 0.1}, "schedule": {"epochs": 1},
+        },
+        "README.md",
+    )  # fmt: skip
+    assert run.method.parameters == {"tau": 0.1}
+    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    values = names["OneWay"](tau=1.0).loss(scores, None, {}, None)
+    assert float(values["loss"]) == pytest.approx(float(torch.log1p(torch.exp(torch.tensor(-1.0)))))
