@@ -52,9 +52,7 @@ def disk_full(path: Path) -> HarnessError:
 
 def write_json(path: Path, value: Any) -> None:
     """Atomic, indented, with a final newline; NaN is written as null, because JSON has none."""
-    write_atomic(
-        path, (json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
+    write_atomic(path, (json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -64,9 +62,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise HarnessError(
-            f"{path}: is not readable JSON ({error}); delete it to start that part again"
-        ) from None
+        raise HarnessError(f"{path}: is not readable JSON ({error}); delete it to start that part again") from None
 
 
 def json_line(value: Any) -> str:

@@ -48,7 +48,9 @@ def level(room: str) -> int:
     return next(number for number, rooms in enumerate(LEVELS) if room in rooms)
 
 
-FILES = [path for path in sorted(HARNESS.rglob("*.py")) if path.parent != HARNESS or path.stem in LEVELS[-1] | LEVELS[-2]]
+FILES = [
+    path for path in sorted(HARNESS.rglob("*.py")) if path.parent != HARNESS or path.stem in LEVELS[-1] | LEVELS[-2]
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HARNESS)))

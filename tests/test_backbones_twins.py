@@ -47,9 +47,7 @@ def batch(images: int, captions: int, *, drop: bool = False) -> Batch:
 
 def fast_scores(backbone: Backbone, data: Batch) -> Tensor:
     regions, region_lengths, tokens, lengths = data
-    return backbone.similarity(
-        backbone.encode_images(regions, region_lengths), backbone.encode_texts(tokens, lengths)
-    )
+    return backbone.similarity(backbone.encode_images(regions, region_lengths), backbone.encode_texts(tokens, lengths))
 
 
 def slow_scores(backbone: Backbone, data: Batch) -> Tensor:
@@ -97,9 +95,7 @@ def test_scores_gradients_and_running_averages(
     for key, gradient in their_gradients.items():
         # Biases that cancel in a softmax have no gradient but rounding: ours have exactly none.
         mine = our_gradients.get(key, torch.zeros_like(gradient))
-        torch.testing.assert_close(
-            mine, gradient, atol=2e-6, rtol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
-        )
+        torch.testing.assert_close(mine, gradient, atol=2e-6, rtol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
     for key, value in twin.state_dict().items():
         if "running" in key or (key == "filter_norm.num_batches_tracked"):
             torch.testing.assert_close(fast.state_dict()[key], value, atol=1e-6, rtol=1e-6)
@@ -222,9 +218,7 @@ def test_bfloat16_autocast_stays_near_and_has_gradients(name: str) -> None:
 def test_a_configuration_rebuilds_the_model(name: str) -> None:
     backbone = model(name)
     again = BACKBONES[name](D, WORDS, **backbone.configuration())
-    assert {k: v.shape for k, v in again.state_dict().items()} == {
-        k: v.shape for k, v in backbone.state_dict().items()
-    }
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in backbone.state_dict().items()}
     assert again.configuration() == backbone.configuration()
 
 

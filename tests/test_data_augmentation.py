@@ -28,9 +28,7 @@ def test_tokens_equal_the_slow_twin(rate: float, size: int) -> None:
             captions, 12, VOCABULARY.mask, len(VOCABULARY), rate, np.random.default_rng([seed, 1])
         )
         before = tokens.copy()
-        got, kept = Augmentation(token_rate=rate).tokens(
-            tokens, lengths, VOCABULARY, np.random.default_rng([seed, 1])
-        )
+        got, kept = Augmentation(token_rate=rate).tokens(tokens, lengths, VOCABULARY, np.random.default_rng([seed, 1]))
         assert [row[:length].tolist() for row, length in zip(got, kept, strict=True)] == expected
         assert got.shape[1] == kept.max()
         assert kept.min() >= 1

@@ -90,9 +90,7 @@ def test_augmentation_differs_by_step_and_leaves_the_features_alone(dataset: Dat
         (1000, [105]),
     ],
 )
-def test_the_last_short_batch_stays_unless_it_is_one_pair(
-    dataset: Dataset, batch_size: int, sizes: list[int]
-) -> None:
+def test_the_last_short_batch_stays_unless_it_is_one_pair(dataset: Dataset, batch_size: int, sizes: list[int]) -> None:
     batches = pairs(dataset, batch_size=batch_size)
     assert len(batches) == len(sizes)
     assert [len(batch) for batch in batches.epoch(0, 0)] == sizes
@@ -128,9 +126,7 @@ def test_memory_stays_small_over_a_large_file(tmp_path: Path) -> None:
     from harness.data import layout
 
     path = tmp_path / "train_ims.npy"
-    np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float32, shape=(4000, 36, 2048)
-    )  # sparse: takes no disk space
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(4000, 36, 2048))  # sparse: takes no disk space
     features = layout.open_features(path)
     rng = np.random.default_rng(0)
     layout.gather(features, rng.integers(0, 4000, 64))

@@ -46,9 +46,7 @@ def test_missing_data_raises_and_a_missing_split_is_a_finding(toy: Path) -> None
     with pytest.raises(HarnessError, match="flickr30k"):
         check_dataset("flickr30k", toy.parent)
     (toy / "test_ims.npy").unlink()
-    assert bad(toy) == {
-        "test": ("error", f"toy: {toy} lacks test_ims.npy; make them with `harness data build`")
-    }
+    assert bad(toy) == {"test": ("error", f"toy: {toy} lacks test_ims.npy; make them with `harness data build`")}
 
 
 def test_counts_and_shapes_against_the_card(toy: Path) -> None:

@@ -13,9 +13,7 @@ from harness.errors import HarnessError
 @pytest.mark.parametrize("duplicated", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_splits_equal_the_slow_twin(tmp_path: Path, duplicated: bool, dtype: type) -> None:
-    folder = write_dataset(
-        tmp_path / "toy", {"train": 30, "dev": 6, "test": 4}, dtype=dtype, duplicated=duplicated
-    )
+    folder = write_dataset(tmp_path / "toy", {"train": 30, "dev": 6, "test": 4}, dtype=dtype, duplicated=duplicated)
     dataset = open_dataset("toy", tmp_path)
     assert dataset.splits == ["train", "dev", "test"]
     assert dataset.region_dim == 16
@@ -49,9 +47,7 @@ def test_gather_copies_rows_in_any_order(tmp_path: Path, dtype: type, duplicated
     for images in ([3, 0, 8, 3, 3, 1], [0], [8, 7, 6, 5]):
         rows = split.gather(np.array(images))
         assert rows.dtype == np.float32
-        np.testing.assert_array_equal(
-            rows, np.stack([split.regions[image].astype(np.float32) for image in images])
-        )
+        np.testing.assert_array_equal(rows, np.stack([split.regions[image].astype(np.float32) for image in images]))
     rows[:] = 0
     assert split.regions[8].any()
 
@@ -62,9 +58,7 @@ def test_the_first_images_of_a_split(tmp_path: Path) -> None:
     short = dev.images(3)
     assert short.regions.shape[0] == len(short.image_ids) == 3
     assert len(short.captions) == len(short.texts) == len(short.image_of_caption) == 15
-    np.testing.assert_array_equal(
-        short.captions.padded(np.arange(15))[0], dev.captions.padded(np.arange(15))[0]
-    )
+    np.testing.assert_array_equal(short.captions.padded(np.arange(15))[0], dev.captions.padded(np.arange(15))[0])
     assert short.image_of_caption.max() == 2
     assert dev.images(None) is dev.images(7) is dev.images(100) is dev
 
@@ -81,9 +75,7 @@ def test_test_means_testall_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_tab_separated_captions_carry_ids(tmp_path: Path) -> None:
-    folder = write_dataset(
-        tmp_path / "cc152k_precomp", {"train": 6, "dev": 2, "test": 2}, captions_per_image=1
-    )
+    folder = write_dataset(tmp_path / "cc152k_precomp", {"train": 6, "dev": 2, "test": 2}, captions_per_image=1)
     for split in ("train", "dev", "test"):
         lines = (folder / f"{split}_caps.txt").read_text().splitlines()
         rows = "".join(f'{number}\t"a ""quoted"" {line}"\n' for number, line in enumerate(lines, start=100))
@@ -239,23 +231,17 @@ def test_wrong_captions(toy: Path) -> None:
         path.write_bytes(empty)
         assert message("toy", toy.parent) == f"{path}: holds no caption; copy the file again"
     (toy / "train_caps.tsv").write_text("1\ta dog\n2 a cat\n")
-    assert "train_caps.tsv: line 2: one column; accepted: image id, tab, caption" in message(
-        "toy", toy.parent
-    )
+    assert "train_caps.tsv: line 2: one column; accepted: image id, tab, caption" in message("toy", toy.parent)
 
 
 def test_wrong_ids(toy: Path) -> None:
     (toy / "train_ids.txt").write_text("1\n2\n")
-    assert "train_ids.txt: 2 ids; accepted: 4, one per image, or 20, one per caption" in message(
-        "toy", toy.parent
-    )
+    assert "train_ids.txt: 2 ids; accepted: 4, one per image, or 20, one per caption" in message("toy", toy.parent)
 
 
 def test_wrong_card(toy: Path) -> None:
     (toy / "card.json").write_text('{"name": "toy", "folder": "toy", "regions": 0}')
-    assert "card.json: regions: Input should be greater than or equal to 1; mend the file" in message(
-        "toy", toy.parent
-    )
+    assert "card.json: regions: Input should be greater than or equal to 1; mend the file" in message("toy", toy.parent)
     (toy / "card.json").write_text("{")
     assert "card.json: file: Invalid JSON" in message("toy", toy.parent)
 

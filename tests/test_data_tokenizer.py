@@ -69,9 +69,7 @@ def test_nltk_is_imported_with_the_first_caption_only() -> None:
 def test_flat_tokens_hold_every_caption(tmp_path: Path) -> None:
     for tokens in (Tokens.of(CAPTIONS), cached_tokens(CAPTIONS, tmp_path), cached_tokens(CAPTIONS, tmp_path)):
         spans = zip(tokens.offsets, tokens.offsets[1:], strict=False)
-        assert [[tokens.words[code] for code in tokens.codes[a:b]] for a, b in spans] == list(
-            map(tokenize, CAPTIONS)
-        )
+        assert [[tokens.words[code] for code in tokens.codes[a:b]] for a, b in spans] == list(map(tokenize, CAPTIONS))
         counted = Counter(token for caption in CAPTIONS for token in tokenize(caption))
         assert list(zip(tokens.words, tokens.counts(), strict=True)) == list(counted.items())
 
@@ -102,17 +100,13 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_needs_no_cache(tmp_path: Path) -> None:
-    (tmp_path / ".cache").write_text(
-        "a file where the folder should be"
-    )  # holds for root too, unlike permissions
+    (tmp_path / ".cache").write_text("a file where the folder should be")  # holds for root too, unlike permissions
     assert cached_tokens(CAPTIONS, tmp_path).words == Tokens.of(CAPTIONS).words
 
 
 def test_many_at_once_leave_one_whole_cache_file(tmp_path: Path) -> None:
     results: list[Tokens] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(cached_tokens(CAPTIONS, tmp_path))) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(cached_tokens(CAPTIONS, tmp_path))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

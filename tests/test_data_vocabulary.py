@@ -63,14 +63,10 @@ def test_a_file_that_is_no_vocabulary_is_named(tmp_path: Path, content: str, rea
 def test_built_vocabulary_equals_the_slow_twin(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "toy", {"train": 20, "dev": 9}, captions_per_image=1)
     dataset = open_dataset("toy", tmp_path)
-    texts = [
-        text for split in ("train", "dev") for text in (folder / f"{split}_caps.txt").read_text().splitlines()
-    ]
+    texts = [text for split in ("train", "dev") for text in (folder / f"{split}_caps.txt").read_text().splitlines()]
     expected = slow_vocabulary([tokenize(text) for text in texts], 4)
     assert dataset.vocabulary.words == expected
-    assert len(expected) < len(slow_vocabulary([tokenize(text) for text in texts], 1)), (
-        "no rare word to leave out"
-    )
+    assert len(expected) < len(slow_vocabulary([tokenize(text) for text in texts], 1)), "no rare word to leave out"
 
 
 def test_a_caption_cannot_smuggle_in_special_words() -> None:
@@ -106,7 +102,5 @@ def test_the_official_file_is_found_inside_or_beside_the_folder(tmp_path: Path, 
 
 def test_without_file_and_train_captions_the_message_says_what_to_copy(tmp_path: Path) -> None:
     write_dataset(tmp_path / "toy", {"test": 3})
-    with pytest.raises(
-        HarnessError, match=r"neither vocab/toy_vocab\.json nor train captions .* copy either there"
-    ):
+    with pytest.raises(HarnessError, match=r"neither vocab/toy_vocab\.json nor train captions .* copy either there"):
         open_dataset("toy", tmp_path).split("test")

@@ -61,9 +61,7 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("value", [0.0, -0.5, 1.0])
 def test_a_collapsed_model_scores_no_better_than_chance(each: int, value: float) -> None:
     images = 20
-    values = metrics.retrieval(
-        torch.full((images, images * each), value), torch.arange(images).repeat_interleave(each)
-    )
+    values = metrics.retrieval(torch.full((images, images * each), value), torch.arange(images).repeat_interleave(each))
     assert values["rsum"] == 0
     assert values["t2i_meanr"] == images
     assert values["i2t_meanr"] == (images - 1) * each + 1

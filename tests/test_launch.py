@@ -47,9 +47,7 @@ def test_two_launchers_train_each_cell_once(workplace: Path) -> None:
     command = [sys.executable, "-m", "harness", "run", str(grid), "--jobs", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": ""}
     both = [
-        subprocess.Popen(
-            command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
-        )
+        subprocess.Popen(command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         for _ in range(2)
     ]
     said = [process.communicate(timeout=300)[0].decode() for process in both]

@@ -145,9 +145,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         with open("/dev/full", "wb") as full:
             full.write(b"x" * 100_000)
 
-    with pytest.raises(
-        HarnessError, match=r"no space left on the disk .* make room and run the same command again"
-    ):
+    with pytest.raises(HarnessError, match=r"no space left on the disk .* make room and run the same command again"):
         write_atomic(tmp_path / "a", fill)
     assert os.listdir(tmp_path) == []
 

@@ -39,9 +39,7 @@ def folder(tmp_path: Path) -> Path:
     owner = np.repeat(np.arange(6), 2)
     scores = rng.normal(size=(6, 12)).astype(np.float32)
     values = retrieval.retrieval(scores.tolist(), owner.tolist())
-    both = {
-        way: {k.removeprefix(f"{way}_"): v for k, v in values.items() if way in k} for way in ("i2t", "t2i")
-    }
+    both = {way: {k.removeprefix(f"{way}_"): v for k, v in values.items() if way in k} for way in ("i2t", "t2i")}
     pair(tmp_path, "retrieval", [{"case": 0, "captions_per_image": 2, **both}], {"m0_sims": scores})
 
     sims, slopes = rng.uniform(-1, 1, (4, 4)).astype(np.float32), np.zeros((4, 4))

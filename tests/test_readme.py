@@ -21,7 +21,9 @@ def test_every_make_target_is_in_the_makefile() -> None:
 
 
 def test_every_verb_exists() -> None:
-    commands = "\n".join(text for language, text in BLOCKS if language == "sh") + "\n".join(re.findall(r"`[^`]*`", README))
+    commands = "\n".join(text for language, text in BLOCKS if language == "sh") + "\n".join(
+        re.findall(r"`[^`]*`", README)
+    )
     assert set(re.findall(r"(?:^|[ `/])harness ([a-z]+)", commands)) <= set(VERBS)
 
 

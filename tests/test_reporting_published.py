@@ -19,9 +19,7 @@ def rows(request: pytest.FixtureRequest) -> pd.DataFrame:
     return read_published(request.param)
 
 
-def published(
-    file: str = "flickr30k.csv", *, protocol: str = "1k", kind: str = "caption_level", **more
-) -> Published:
+def published(file: str = "flickr30k.csv", *, protocol: str = "1k", kind: str = "caption_level", **more) -> Published:
     spec = PublishedSpec(file=file, noise_kind=kind, **more)
     return Published(spec, FOLDER, dataset=Path(file).stem, protocol=protocol)
 
@@ -100,9 +98,7 @@ def test_a_row_known_to_be_wrong_is_never_used() -> None:
 
 def test_numbers_on_another_dataset_are_refused() -> None:
     spec = PublishedSpec(file="flickr30k.csv", noise_kind="caption_level")
-    with pytest.raises(
-        HarnessError, match="numbers on flickr30k, the runs are on twemoji: they must not stand"
-    ):
+    with pytest.raises(HarnessError, match="numbers on flickr30k, the runs are on twemoji: they must not stand"):
         Published(spec, FOLDER, dataset="twemoji", protocol="1k")
 
 

@@ -69,12 +69,8 @@ def test_mean_standard_deviation_and_best_by_hand(here: Path) -> None:
     assert rows[0] == ["Noise", "Method", "n", "i2t R@1", "rSum"]
     assert [row[0] for row in rows[1:]] == ["0 %", "", "40 %", "", "80 %", ""]
     assert [row[1] for row in rows[1:]] == ["Triplet", "CRCL_x"] * 3
-    for row, (rate, method) in zip(
-        rows[1:], itertools.product((0.0, 0.4, 0.8), ("triplet", "crcl")), strict=True
-    ):
-        at = [
-            rsum_of(c) for c in grid.cells if (c.labels["noise.rate"], c.labels["method"]) == (rate, method)
-        ]
+    for row, (rate, method) in zip(rows[1:], itertools.product((0.0, 0.4, 0.8), ("triplet", "crcl")), strict=True):
+        at = [rsum_of(c) for c in grid.cells if (c.labels["noise.rate"], c.labels["method"]) == (rate, method)]
         value = f"{sum(at) / 3:.1f} ± {statistics.stdev(at):.1f}"
         assert row[2] == "3"
         assert row[4] == (f"**{value}**" if rate == 0 or method == "crcl" else value)  # equal when clean
@@ -87,10 +83,7 @@ def test_published_value_and_difference_stand_beside_ours(here: Path) -> None:
     assert rows[0] == ["Noise", "Method", "n", "i2t R@1", "rSum", "published", "difference"]
     crcl = next(row for row in rows if row[4].startswith("**323.0"))
     assert crcl[5:] == ["412.2 [b]", "−89.2"]
-    assert (
-        "- [b] CRCL repository, issue 1 (user quoting the paper): the paper's value as a user quotes it"
-        in text
-    )
+    assert "- [b] CRCL repository, issue 1 (user quoting the paper): the paper's value as a user quotes it" in text
     ncr = next(row for row in rows if row[1] == "NCR")
     assert ncr == ["", "NCR", "", "", "", "502.7 [a]", ""]  # at 0 %: a row of the literature alone
     assert [row[5] for row in rows if row[1] == "CRCL_x"] == ["", "", "412.2 [b]"]  # not sourced: blank
@@ -101,9 +94,7 @@ def test_what_is_missing_shows_with_the_command_that_makes_it(here: Path) -> Non
     trained(
         here,
         grid,
-        lambda at: (
-            at["method"] == "crcl" or at["noise.rate"] == 0 or (at["noise.rate"] == 0.4 and at["seed"] == 1)
-        ),
+        lambda at: at["method"] == "crcl" or at["noise.rate"] == 0 or (at["noise.rate"] == 0.4 and at["seed"] == 1),
     )
     text = written(here, make_report(here))["md"]
     rows = table(text)
@@ -116,9 +107,7 @@ def test_what_is_missing_shows_with_the_command_that_makes_it(here: Path) -> Non
         words = shlex.split(command)
         conditions = dict(word.split("=") for option, word in itertools.pairwise(words) if option == "--only")
         made.append({c.fingerprint for c in load_grid(words[2]).only(conditions)})
-    lacking = {
-        c.fingerprint for c in grid.cells if Ledger(here / "runs").cell(c.fingerprint).state() != "done"
-    }
+    lacking = {c.fingerprint for c in grid.cells if Ledger(here / "runs").cell(c.fingerprint).state() != "done"}
     assert len(made) == 2
     assert lacking <= set.union(*made)
 
@@ -246,9 +235,7 @@ def test_the_figure_draws_what_the_table_says(here: Path) -> None:
     found = lines(report, grid.cells, frame(ledger.cells()), published)
     assert [line.label for line in found.values()] == ["Triplet", "CRCL_x", "NCR"]
     triplet, crcl, ncr = found.values()
-    assert triplet.ours == [
-        pytest.approx(point) for point in ((0.0, 403.0, 3.0), (0.4, 283.0, 3.0), (0.8, 163.0, 3.0))
-    ]
+    assert triplet.ours == [pytest.approx(point) for point in ((0.0, 403.0, 3.0), (0.4, 283.0, 3.0), (0.8, 163.0, 3.0))]
     assert crcl.published == [(0.8, 412.2)]
     assert (ncr.ours, ncr.published) == ([], [(0.0, 502.7)])
 
@@ -257,9 +244,7 @@ def test_one_row_per_cell_split_and_protocol(here: Path) -> None:
     ledger = trained(here, make_grid(here), lambda at: at["seed"] == 0)
     records = frame(ledger.cells())
     assert len(records) == 12  # 6 cells, test and dev
-    one = records[
-        (records["method"] == "crcl") & (records["rate"] == 0.8) & (records["split"] == "test")
-    ].iloc[0]
+    one = records[(records["method"] == "crcl") & (records["rate"] == 0.8) & (records["split"] == "test")].iloc[0]
     assert (one["rsum"], one["protocol"], one["backbone"], one["seed"]) == (320.0, "1k", "vse_infinity", 0)
     assert (one["label_auc"], one["device"], one["noise_kind"]) == (0.9, "cpu", "caption_level")
     assert set(METRICS) <= set(records.columns)
@@ -277,9 +262,7 @@ def test_one_row_per_cell_split_and_protocol(here: Path) -> None:
         ({}, PUBLISHED + 'compare = ["t2i_r1"]', r"published.compare: t2i_r1 is not among the metrics"),
     ],
 )  # fmt: skip
-def test_a_faulty_report_is_one_clear_line(
-    here: Path, changes: dict[str, str], more: str, message: str
-) -> None:
+def test_a_faulty_report_is_one_clear_line(here: Path, changes: dict[str, str], more: str, message: str) -> None:
     make_grid(here, dataset="flickr30k")
     with pytest.raises(HarnessError, match=message) as error:
         written(here, make_report(here, more, **changes))
@@ -336,10 +319,7 @@ def row(epoch: int, piece: int, in_piece: int, **values: float | None) -> dict:
 
 
 def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
-    rows = [
-        row(e, e // 2, e % 2, **{"dev/rsum": 10.0 * e, "labels/auc": None if e == 0 else 0.5})
-        for e in range(4)
-    ]
+    rows = [row(e, e // 2, e % 2, **{"dev/rsum": 10.0 * e, "labels/auc": None if e == 0 else 0.5}) for e in range(4)]
     made = curves("a run", rows, {"piece": 1, "epoch": 0})
     above, below = made.axes
     data = [(list(line.get_xdata()), list(line.get_ydata())) for line in above.get_lines()]
@@ -347,9 +327,7 @@ def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
     assert ([2, 3], [20.0, 30.0]) in data
     assert ([2], [20.0]) in data  # the selected epoch's ring
     assert "selected: 20.0" in [text.get_text() for text in above.texts]
-    assert ([1, 2, 3], [0.5, 0.5, 0.5]) in [
-        (list(n.get_xdata()), list(n.get_ydata())) for n in below.get_lines()
-    ]
+    assert ([1, 2, 3], [0.5, 0.5, 0.5]) in [(list(n.get_xdata()), list(n.get_ydata())) for n in below.get_lines()]
 
 
 def test_a_run_without_labels_has_one_panel_and_one_without_epochs_no_figure(here: Path) -> None:

@@ -20,9 +20,7 @@ from harness.tracking import Mirror, Store, forget, mirror_cell, open_store
 BEGIN = 1_700_000_000.0  # unix seconds
 
 
-def make_cell(
-    runs: Path, fingerprint: str = "f" * 16, *, grid: str = "toy", seed: int = 0, **more: Any
-) -> Cell:
+def make_cell(runs: Path, fingerprint: str = "f" * 16, *, grid: str = "toy", seed: int = 0, **more: Any) -> Cell:
     run = {
         "dataset": "twemoji",
         "noise": {"name": "caption_level", "rate": 0.4},
@@ -366,9 +364,7 @@ def test_artifacts_lie_beside_the_store(store: Store, runs: Path) -> None:
     assert list((runs.parent / "mlartifacts" / "toy").glob("*/artifacts/spec.json"))
 
 
-def test_the_usual_variable_chooses_the_store(
-    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_usual_variable_chooses_the_store(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(migrated, tmp_path / "mine.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mine.db'}")
     store = open_store(None, tmp_path / "runs")

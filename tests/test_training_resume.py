@@ -79,9 +79,7 @@ def test_kill_9_in_mid_epoch_changes_nothing(
             state = checkpoint.load(saved)
         except (HarnessError, OSError):
             return False
-        return (
-            state is not None and state["position"]["epochs"] == epochs and 3 < state["position"]["step"] < 30
-        )
+        return state is not None and state["position"]["epochs"] == epochs and 3 < state["position"]["step"] < 30
 
     assert killed(cell, toy_data, in_mid_epoch) == -signal.SIGKILL
     assert cell.state() == "interrupted"
@@ -101,9 +99,7 @@ def _some_time_after_a_new(file: Path, pause: float) -> Callable[[], bool]:
     return due
 
 
-def test_kill_9_again_and_again_changes_nothing(
-    tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]
-) -> None:
+def test_kill_9_again_and_again_changes_nothing(tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]) -> None:
     cell = new_cell(tmp_path)
     saved = cell.path("checkpoint.pt")
     deaths = 0
@@ -114,9 +110,7 @@ def test_kill_9_again_and_again_changes_nothing(
     assert outcome(cell) == undisturbed
 
 
-def test_sigterm_writes_a_checkpoint_first(
-    tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]
-) -> None:
+def test_sigterm_writes_a_checkpoint_first(tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]) -> None:
     cell = new_cell(tmp_path)
     worker = start(cell, toy_data)
     while len(cell.rows()) < 1:
@@ -202,9 +196,7 @@ def test_labels_survive_a_new_piece_and_the_network_does_not(
     assert all(torch.equal(weights[k], v) for k, v in trainer.backbone.state_dict().items())
     trainer.at.piece = 0
     trainer._initialise()
-    assert not torch.equal(
-        weights["image_pool.score.weight"], trainer.backbone.state_dict()["image_pool.score.weight"]
-    )
+    assert not torch.equal(weights["image_pool.score.weight"], trainer.backbone.state_dict()["image_pool.score.weight"])
 
 
 def test_a_cell_that_somebody_holds_is_left_alone(tmp_path: Path, toy_data: Path) -> None:

@@ -48,9 +48,7 @@ class _SquaredDifferences(torch.autograd.Function):
     """normalise(linear((weights @ regions - words)^2)), block by block over the images."""
 
     @staticmethod
-    def forward(
-        ctx: Any, weights: Tensor, regions: Tensor, words: Tensor, matrix: Tensor, bias: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, weights: Tensor, regions: Tensor, words: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
         out = words.new_empty(*weights.shape[:2], matrix.shape[0])  # (images, n, s)
         norm = words.new_empty(*weights.shape[:2], 1)
         for rows in _blocks(weights, words):

@@ -90,6 +90,4 @@ def length_mask(lengths: Tensor, items: int) -> Tensor:
 def plain_cpu(x: Tensor) -> bool:
     """Whether formulations by hand for the CPU apply: neither under autocast nor while torch.compile
     traces."""
-    return (
-        x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
-    )
+    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()

@@ -73,9 +73,7 @@ class _SortedAverage(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:
         items = values.shape[1]
         places = (1 << (items - 1).bit_length()) - 1  # a mask as wide as the largest place
-        keys = (
-            values.detach().transpose(1, 2).to(torch.float64, memory_format=torch.contiguous_format)
-        )  # (n, d, k)
+        keys = values.detach().transpose(1, 2).to(torch.float64, memory_format=torch.contiguous_format)  # (n, d, k)
         keys.view(torch.int64).bitwise_or_(torch.arange(items))
         keys.numpy().sort(axis=-1)
         ascending = keys.float()

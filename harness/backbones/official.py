@@ -52,9 +52,7 @@ _SAF = _SGRAF | {"2.SAF_module.attn_sim_w": "filter", "2.SAF_module.bn": "filter
 _GRAPH = {"graph_query_w": "query", "graph_key_w": "key", "sim_graph_w": "output"}
 _STEPS = 16  # more graph steps than anyone has published
 _SGR = _SGRAF | {
-    f"2.SGR_module.{step}.{theirs}": f"graph.{step}.{ours}"
-    for step in range(_STEPS)
-    for theirs, ours in _GRAPH.items()
+    f"2.SGR_module.{step}.{theirs}": f"graph.{step}.{ours}" for step in range(_STEPS) for theirs, ours in _GRAPH.items()
 }
 
 NAMES: dict[str, dict[str, str]] = {"vse_infinity": _VSE_INFINITY, "saf": _SAF, "sgr": _SGR}
@@ -165,9 +163,7 @@ def _load(path: Path) -> dict[str, Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise HarnessError(f"{path}: cannot be read as a PyTorch checkpoint ({reason})") from None
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), list | tuple):
-        raise HarnessError(
-            f"{path}: has no list of state dicts under 'model'; an official model_best.pth.tar has"
-        )
+        raise HarnessError(f"{path}: has no list of state dicts under 'model'; an official model_best.pth.tar has")
     return checkpoint
 
 

@@ -57,9 +57,7 @@ class _Recurrence(torch.autograd.Function):
     steps."""
 
     @staticmethod
-    def forward(
-        ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: list[int], backward: bool
-    ) -> Tensor:
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: list[int], backward: bool) -> Tensor:
         hidden = weight.shape[1]
         rz = gates[:, : 2 * hidden].clone()
         candidates, pulls, before = (gates.new_empty(len(gates), hidden) for _ in range(3))
@@ -71,9 +69,7 @@ class _Recurrence(torch.autograd.Function):
             recurrent = torch.addmm(bias, h, weight.T)
             pulls[rows] = recurrent[:, 2 * hidden :]
             now = rz[rows].add_(recurrent[:, : 2 * hidden]).sigmoid_()
-            candidate = torch.addcmul(
-                gates[rows, 2 * hidden :], now[:, :hidden], recurrent[:, 2 * hidden :]
-            ).tanh_()
+            candidate = torch.addcmul(gates[rows, 2 * hidden :], now[:, :hidden], recurrent[:, 2 * hidden :]).tanh_()
             candidates[rows] = candidate
             torch.lerp(candidate, h, now[:, hidden:], out=states[rows])
             h.copy_(states[rows])
@@ -97,9 +93,7 @@ class _Recurrence(torch.autograd.Function):
         for running, rows in reversed(_steps(ctx.sizes, ctx.backward)):
             total = torch.add(grad[rows], ahead[:running], out=totals[rows])
             step = to_recurrent[rows]
-            torch.mul(
-                factors[rows].view(running, 3, hidden), total[:, None], out=step.view(running, 3, hidden)
-            )
+            torch.mul(factors[rows].view(running, 3, hidden), total[:, None], out=step.view(running, 3, hidden))
             torch.addmm(total * z[rows], step, weight, out=ahead[:running])
         to_gates = torch.cat([to_recurrent[:, : 2 * hidden], totals * to_candidate], dim=1)
         return to_gates, to_recurrent.T @ before, to_recurrent.sum(dim=0), None, None

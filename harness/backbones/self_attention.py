@@ -49,9 +49,7 @@ class RegionNorm(nn.Module):
         if self.training:
             kind = torch.promote_types(x.dtype, torch.float32)
             member = nn.functional.one_hot(place, self.regions).to(kind) * mask[:, :, None]
-            member = member.flatten(
-                0, 1
-            ).T  # (regions, n * R): a product adds up in a fixed order on every device
+            member = member.flatten(0, 1).T  # (regions, n * R): a product adds up in a fixed order on every device
             count = member.sum(dim=1) * x.shape[2]
             mean = (member @ x.sum(dim=2, dtype=kind).flatten()) / count.clamp_min(1)
             centred = x - mean[place][:, :, None]

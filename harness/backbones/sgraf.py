@@ -124,8 +124,6 @@ class SimilarityReasoning(Backbone):
         local = similarity_vectors(weights, regions, words.reshape(-1, dim), self.local_alignment)
         local = local.view(len(regions), captions, longest, -1)
         whole = l2_normalise(self.global_alignment((image_vectors[:, None] - text_vectors).square()))
-        nodes = torch.cat(
-            [whole[:, :, None], local.to(whole.dtype)], dim=2
-        )  # (images, captions, 1 + L, sim_dim)
+        nodes = torch.cat([whole[:, :, None], local.to(whole.dtype)], dim=2)  # (images, captions, 1 + L, sim_dim)
         vectors, statistics = self.reason(nodes, nn.functional.pad(mask, (1, 0), value=True))
         return self.score(vectors).squeeze(-1), statistics

@@ -41,9 +41,7 @@ def load_backbone(path: Path) -> Backbone:
     except (SafetensorError, OSError) as error:
         raise HarnessError(f"{path}: is not a readable .safetensors file ({error})") from None
     if "backbone" not in metadata:
-        raise HarnessError(
-            f"{path}: has no backbone in its metadata; `harness data import-checkpoint` writes one"
-        )
+        raise HarnessError(f"{path}: has no backbone in its metadata; `harness data import-checkpoint` writes one")
     build = json.loads(metadata["backbone"])
     backbone = BACKBONES[build["name"]](build["region_dim"], build["vocabulary_size"], **build["keywords"])
     backbone.load_state_dict(tensors)

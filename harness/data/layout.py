@@ -77,15 +77,11 @@ def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
         try:
             for row in rows:
                 if len(row) < 2:
-                    raise HarnessError(
-                        f"{path}: line {rows.line_num}: one column; accepted: image id, tab, caption"
-                    )
+                    raise HarnessError(f"{path}: line {rows.line_num}: one column; accepted: image id, tab, caption")
                 ids.append(row[0].strip())
                 texts.append(row[1].strip())
         except csv.Error as error:
-            raise HarnessError(
-                f"{path}: line {rows.line_num}: {error}; accepted: image id, tab, caption"
-            ) from None
+            raise HarnessError(f"{path}: line {rows.line_num}: {error}; accepted: image id, tab, caption") from None
     else:
         texts = read_lines(path)
     if not any(texts):

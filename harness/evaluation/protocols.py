@@ -50,9 +50,7 @@ def evaluate(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], proto
             f"accepted: {', '.join(fitting)}; name one of these in evaluation.protocols"
         )
     owner = torch.as_tensor(image_of_caption)
-    folds = [
-        retrieval(*_fold(scores, owner, start, chosen.images)) for start in range(0, needed, chosen.images)
-    ]
+    folds = [retrieval(*_fold(scores, owner, start, chosen.images)) for start in range(0, needed, chosen.images)]
     return {name: sum(fold[name] for fold in folds) / len(folds) for name in folds[0]}
 
 

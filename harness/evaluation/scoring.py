@@ -40,9 +40,7 @@ def score_matrix(
     return torch.from_numpy(matrix)
 
 
-def _encoded_images(
-    backbone: Backbone, split: Split, device: torch.device | str, batch_size: int
-) -> Iterator[Encoded]:
+def _encoded_images(backbone: Backbone, split: Split, device: torch.device | str, batch_size: int) -> Iterator[Encoded]:
     for start in range(0, len(split.regions), batch_size):
         rows = np.arange(start, min(start + batch_size, len(split.regions)))
         regions = torch.from_numpy(split.gather(rows)).to(device)  # (B, R, D)

@@ -67,9 +67,7 @@ class Method:
         """Name and initial value of each float kept per training pair."""
         return {}
 
-    def loss(
-        self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress
-    ) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         """Named scalars of one batch, `loss` (the one to minimise, with gradient) among them.
 
         scores: (B, B) similarities, rows images, columns captions, the pairs on the diagonal. state: the

@@ -198,9 +198,7 @@ class CRCL(Method):
         """One correspondence label for each training pair, 1 until something else is known."""
         return {"label": 1.0} if self.correction else {}
 
-    def loss(
-        self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress
-    ) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         """`loss`; its two parts as they enter; the active one's share; mean label, share of zero labels."""
         scores = square(scores)
         log_p, log_q = log_matching(scores, self.tau)

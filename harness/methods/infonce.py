@@ -20,8 +20,6 @@ class InfoNCE(Method):
     def __init__(self, *, tau: Annotated[float, Field(gt=0)] = 0.05) -> None:
         self.tau = tau
 
-    def loss(
-        self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress
-    ) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         log_p, log_q = log_matching(square(scores), self.tau)
         return {"loss": -(log_p.diagonal() + log_q.diagonal()).mean()}

@@ -33,9 +33,7 @@ class RCL(Method):
         self.transform = transform
         self.q = q
 
-    def loss(
-        self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress
-    ) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         p, q = matching(square(scores), self.tau)
         negatives = off_diagonal(self._cost(p)) + off_diagonal(self._cost(q))
         return {"loss": negatives.sum() / len(scores)}

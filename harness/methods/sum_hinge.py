@@ -18,7 +18,5 @@ class SumHinge(Method):
     def __init__(self, *, margin: Annotated[float, Field(ge=0)] = 0.2) -> None:
         self.margin = margin
 
-    def loss(
-        self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress
-    ) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         return {"loss": hinge_sum(square(scores), self.margin)}

@@ -28,8 +28,6 @@ class Triplet(Method):
         self.margin = margin
         self.warmup_epochs = warmup_epochs
 
-    def loss(
-        self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress
-    ) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         warm = progress.epoch < self.warmup_epochs
         return {"loss": (hinge_sum if warm else hinge_hardest)(square(scores), self.margin)}

@@ -36,8 +36,7 @@ def verify(folder: Path) -> Iterator[Report]:
     if not golden:
         reason = "no golden file in this folder" if folder.is_dir() else "there is no such folder"
         raise HarnessError(
-            f"{folder}: {reason}; accepted: a folder with any of {', '.join(KINDS)}; "
-            "give the folder of golden values"
+            f"{folder}: {reason}; accepted: a folder with any of {', '.join(KINDS)}; give the folder of golden values"
         )
     for name in golden:
         yield _report(folder / name)

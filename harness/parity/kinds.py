@@ -138,9 +138,7 @@ def _forward(path: Path, *, backbone: str) -> Iterator[Comparison]:
     arrays = _arrays(path)
     prefix = "param."
     weights = {
-        name.removeprefix(prefix): torch.from_numpy(array)
-        for name, array in arrays.items()
-        if name.startswith(prefix)
+        name.removeprefix(prefix): torch.from_numpy(array) for name, array in arrays.items() if name.startswith(prefix)
     }
     regions = torch.from_numpy(arrays["regions"])  # (images, R, D)
     tokens, lengths = torch.from_numpy(arrays["tokens"]), torch.from_numpy(arrays["lengths"])

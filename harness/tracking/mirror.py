@@ -66,9 +66,7 @@ class Mirror:
     After a failure the store is left alone for a minute, and `complaint` holds the line to show.
     """
 
-    def __init__(
-        self, uri: str | None, runs: Path, *, grid: str | None = None, figures: Figures | None = None
-    ) -> None:
+    def __init__(self, uri: str | None, runs: Path, *, grid: str | None = None, figures: Figures | None = None) -> None:
         self.complaint: str | None = None
         self._uri, self._runs, self._grid, self._figures = uri, runs, grid, figures
         self._store: Store | None = None
@@ -100,11 +98,7 @@ def _update(
 ) -> None:
     ending = _ending(cell, state)
     run = store.find_run(grid, cell.fingerprint)
-    if (
-        run is not None
-        and run.data.tags.get("mirrored", "").startswith("done")
-        and run.data.tags["mirrored"] != ending
-    ):
+    if run is not None and run.data.tags.get("mirrored", "").startswith("done") and run.data.tags["mirrored"] != ending:
         store.client.delete_run(run.info.run_id)  # the cell was deleted and trained anew: another run
         run = None
     if run is None:
@@ -149,9 +143,7 @@ def _ending(cell: Cell, state: str) -> str | None:
     return f"{state} {hashlib.sha256(cell.path(ARTIFACTS[state][0]).read_bytes()).hexdigest()[:16]}"
 
 
-def _log_ending(
-    store: Store, cell: Cell, run_id: str, state: str, ending: str, figures: Figures | None
-) -> None:
+def _log_ending(store: Store, cell: Cell, run_id: str, state: str, ending: str, figures: Figures | None) -> None:
     """Files first, the mark last: what is cut short is done again."""
     for name in ARTIFACTS[state]:
         if cell.path(name).exists():

@@ -7,9 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 LONGEST_PARAM = 6000  # MLflow cuts longer values without a word; the whole spec is an artifact anyway
-LARGEST_BATCH = (
-    800  # metrics in one call: MLflow takes 1,000 entries, and 100 tags and 100 params may come along
-)
+LARGEST_BATCH = 800  # metrics in one call: MLflow takes 1,000 entries, and 100 tags and 100 params may come along
 
 
 class Point(NamedTuple):
@@ -55,11 +53,7 @@ def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
     if "git_commit" in tags:
         tags["mlflow.source.git.commit"] = tags["git_commit"]
     for part in ("dataset", "noise"):
-        tags |= {
-            f"{part}.{key}": str(value)
-            for key, value in result.get(part, {}).items()
-            if isinstance(value, str)
-        }
+        tags |= {f"{part}.{key}": str(value) for key, value in result.get(part, {}).items() if isinstance(value, str)}
     return tags
 
 

@@ -50,9 +50,7 @@ class Store:
             if run.info.lifecycle_stage == "active":
                 return run
             del self._runs[grid, fingerprint]
-        found = self.client.search_runs(
-            [self.experiment(grid)], f"tags.fingerprint = '{fingerprint}'", max_results=1
-        )
+        found = self.client.search_runs([self.experiment(grid)], f"tags.fingerprint = '{fingerprint}'", max_results=1)
         if not found:
             return None
         self._runs[grid, fingerprint] = found[0].info.run_id
@@ -129,9 +127,7 @@ def mlflow() -> SimpleNamespace:
     """What is used of mlflow, imported when first needed (1.6 s), silent and without telemetry."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    os.environ.setdefault(
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"
-    )  # it would tear the launcher's display
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would tear the launcher's display
     # A server that is down is noticed in seconds, not in the many minutes of MLflow's defaults.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")

