@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
 
 def test_every_make_target_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    assert {word for word in re.findall(r"\bmake ([a-z-]+)", README)} <= targets
+    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
 
 
 def test_every_verb_exists() -> None:

@@ -13,6 +13,7 @@ Differs from the released code in:
 - Dropped regions (lengths below R) are masked out of attention and of averages; there they stay as near-zero
   features, which after the projection's bias and normalisation are attended to like any other. BatchNorm over
   region places: see `RegionNorm`.
+Not sourced: the default dropout of 0.4 (words and self-attention) could not be checked against the released code.
 """
 
 import torch

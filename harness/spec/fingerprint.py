@@ -8,7 +8,9 @@ from harness.spec.run import RunSpec
 # Raised by hand when a change to the code changes what an unchanged spec computes: old cells then count as not trained.
 ALGORITHM = 1
 
-LOCATIONS = ("path",)  # keywords that say where a file lies; what is in it counts through its sha256
+# Keywords that change where or how something is computed and not what: a file's place (what is in it counts through
+# its sha256), and how much of a similarity is computed at once.
+OUTSIDE = ("path", "chunk", "recompute")
 
 
 def fingerprint(run: RunSpec) -> str:
@@ -16,7 +18,7 @@ def fingerprint(run: RunSpec) -> str:
     table = run.table()
     for part in table.values():
         if isinstance(part, dict):
-            for key in LOCATIONS:
+            for key in OUTSIDE:
                 part.pop(key, None)
     canonical = json.dumps({"algorithm": ALGORITHM, **table}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
