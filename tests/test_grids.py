@@ -35,11 +35,12 @@ def test_a_grid_is_the_product_of_its_axes(tmp_path: Path) -> None:
 
 def test_only_takes_the_cells_with_these_values(tmp_path: Path) -> None:
     grid = load_grid(write_grid(tmp_path, AXES))
-    assert len(grid.only({"method": "crcl", "noise.rate": "0.4"})) == 2
+    assert len(grid.only({"method": ["crcl"], "noise.rate": ["0.4"]})) == 2
+    assert len(grid.only({"method": ["crcl", "infonce"], "seed": ["1"]})) == 4
     with pytest.raises(HarnessError, match="did you mean 'method'"):
-        grid.only({"metod": "crcl"})
+        grid.only({"metod": ["crcl"]})
     with pytest.raises(HarnessError, match=r"no cell of toy fits; it has noise.rate = 0.0, 0.4"):
-        grid.only({"noise.rate": "0.5"})
+        grid.only({"noise.rate": ["0.5"]})
 
 
 def test_an_exception_changes_the_cells_it_names_alone(tmp_path: Path) -> None:

@@ -48,9 +48,7 @@ def test_the_ensemble_scores_the_mean_of_its_members(ledger: Ledger, toy_data: P
     assert cell.state() == "done"
 
     split = open_dataset("toy", toy_data).split("test")
-    each = [
-        scoring.score_matrix(load_backbone(member.path("model.safetensors")), split, "cpu") for member in members
-    ]
+    each = [scoring.score_matrix(load_backbone(member.path("model.safetensors")), split, "cpu") for member in members]
     expected = protocols.evaluate((each[0] + each[1]) / 2, split.image_of_caption, "full")
     assert (cell.result() or {})["test"]["full"] == expected
     assert not torch.equal(each[0], each[1])

@@ -23,7 +23,9 @@ def command() -> None:
     "--encoder",
     help="efficientnet-lite0 (the default), or a transformers vision model: hub name or local folder.",
 )
-@click.option("--regions", type=int, help="A square number: the feature map is pooled to that grid.  [default: 36]")
+@click.option(
+    "--regions", type=int, help="A square number: the feature map is pooled to that grid.  [default: 36, of twemoji 16]"
+)
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),

@@ -19,7 +19,7 @@ data = click.option(
 smoke = click.option("--smoke", is_flag=True, help="The grid's [smoke] settings: the same in minutes.")
 only = click.option(
     "--only", "only", multiple=True, metavar="AXIS=VALUE", callback=lambda _c, _p, given: _pairs(given),
-    help="Only the cells with this value on this axis; may be repeated.",
+    help="Only the cells with this value on this axis; repeated, any of an axis's values and all of the axes.",
 )  # fmt: skip
 
 
@@ -38,11 +38,11 @@ def machine(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _pairs(given: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
+def _pairs(given: tuple[str, ...]) -> dict[str, list[str]]:
+    pairs: dict[str, list[str]] = {}
     for item in given:
         axis, equals, value = item.partition("=")
         if not (axis and equals):
             raise click.BadParameter(f"{item!r}: write AXIS=VALUE, for example method=crcl")
-        pairs[axis] = value
+        pairs.setdefault(axis, []).append(value)
     return pairs

@@ -21,7 +21,7 @@ def command(
     spec: str,
     runs: Path,
     data: Path,
-    only: dict[str, str],
+    only: dict[str, list[str]],
     smoke: bool,
     jobs: int,
     dry_run: bool,

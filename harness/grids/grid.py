@@ -91,8 +91,8 @@ class Grid:
     axes: dict[str, list[Any]]
     cells: list[CellSpec]
 
-    def only(self, conditions: dict[str, str]) -> list[CellSpec]:
-        """The cells whose labels have these values, as typed on a command line.
+    def only(self, conditions: dict[str, list[str]]) -> list[CellSpec]:
+        """The cells whose label on each of these axes is one of these values, as typed on a command line.
 
         Raises:
             HarnessError: no such axis, or no cell fits.
@@ -100,7 +100,7 @@ class Grid:
         for axis in conditions:
             if axis not in self.axes:
                 raise HarnessError(f"--only {axis}: {self.name} has no such axis; {suggest(axis, self.axes)}")
-        chosen = [c for c in self.cells if all(str(c.labels[a]) == value for a, value in conditions.items())]
+        chosen = [c for c in self.cells if all(str(c.labels[a]) in values for a, values in conditions.items())]
         if not chosen:
             have = "; ".join(f"{axis} = {', '.join(map(str, self.axes[axis]))}" for axis in conditions)
             raise HarnessError(f"--only: no cell of {self.name} fits; it has {have}")

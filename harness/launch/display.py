@@ -99,8 +99,9 @@ def describe(beat: dict[str, Any]) -> str:
         words.append(f"loss {beat['loss']:.3f}")
     if beat.get("dev_rsum") is not None:
         words.append(f"dev rSum {beat['dev_rsum']:.1f}")
-    if beat.get("label_auc") is not None:
-        words.append(f"label AUC {beat['label_auc']:.3f}")
+    if beat.get("label_mean") is not None:
+        auc = f" (AUC {beat['label_auc']:.3f})" if beat.get("label_auc") is not None else ""
+        words.append(f"labels {beat['label_mean']:.2f}{auc}")
     if beat.get("seconds_left") is not None:
         words.append(f"{clock(beat['seconds_left'])} left")
     silent = time.time() - beat.get("time", time.time())

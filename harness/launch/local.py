@@ -62,7 +62,7 @@ def run_cells(
         ]  # fmt: skip
 
     pool = _Pool(command, jobs, [cell for cell in cells if cell.state() != "done"])
-    with Display(cells) as display, _following(cells, update):
+    with _sigterm_as_interrupt(), Display(cells) as display, _following(cells, update):
         try:
             while pool.waiting or pool.running or pool.elsewhere:
                 _start(pool)
@@ -124,6 +124,19 @@ def _stop(pool: _Pool) -> None:
             process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """A launcher that is asked to end (by a batch system, say) stops its workers as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 @contextmanager

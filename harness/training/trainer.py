@@ -101,6 +101,7 @@ class Trainer:
             for name, value in self.method.declare_state().items()
         }
         self.at, self.best, self.meters = Position(), Best(), Meters()
+        self._label_auc: float | None = None  # at the last epoch's end, for the progress report
         self.epoch_seconds = 0.0  # of the current epoch, before this process took over
         self.seconds = 0.0
         self._initialise()
@@ -165,6 +166,7 @@ class Trainer:
             piece=at.piece, pieces=len(self.phases), epoch=at.epoch, epochs=self.phases[at.piece].epochs,
             step=at.step, steps=len(self.batches), loss=self.meters.latest.get("loss"),
             dev_rsum=self.best.rsum if self.best.epochs >= 0 else None,
+            label_mean=self.meters.latest.get("label_mean"), label_auc=self._label_auc,
             seconds_left=self._pace.seconds_left, share_done=self._pace.share_done,
         )  # fmt: skip
 
@@ -176,6 +178,7 @@ class Trainer:
         values |= {"train/lr": self.optimizer.param_groups[0]["lr"]}
         values |= {f"dev/{name}": value for name, value in dev.items()}
         values |= self.label_report()
+        self._label_auc = values.get("labels/auc")
         at = self.at
         if self.run.evaluation.selection == "last" or dev["rsum"] > self.best.rsum:
             weights = {name: value.detach().cpu().clone() for name, value in self.backbone.state_dict().items()}
