@@ -143,10 +143,10 @@ def test_other_data_under_a_begun_cell_are_refused(tmp_path: Path, toy_data: Pat
     assert killed(cell, toy_data, lambda: len(cell.rows()) >= 1) == -signal.SIGKILL
     saved = checkpoint.load(cell.path("checkpoint.pt"))
     assert saved is not None
-    checkpoint.save(cell.path("checkpoint.pt"), {**saved, "noise_sha256": "another"})
-    checkpoint.save(cell.path("checkpoint.pt"), {**saved, "noise_sha256": "another"})
-    assert work(cell, toy_data, Machine()) == "failed"
-    assert "the training pairs differ" in (cell.failure() or {})["error"]
+    for what in saved["data"]:
+        checkpoint.save(cell.path("checkpoint.pt"), {**saved, "data": {**saved["data"], what: "another"}})
+        assert work(cell, toy_data, Machine()) == "failed"
+        assert f"the {what} differ from those this cell was begun with" in (cell.failure() or {})["error"]
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_says_where(

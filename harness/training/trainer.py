@@ -85,6 +85,7 @@ class Trainer:
         machine.prepare()
         self.device = machine.torch_device()
         self.pairs: TrainingPairs = training_pairs(run, dataset)
+        self.data = {"training pairs": self.pairs.sha256, "features or captions": dataset.digest()}
         self.batches = PairBatches(
             self.pairs.split,
             self.pairs.paired_image,
@@ -262,7 +263,7 @@ class Trainer:
         self.guard()
         state = {
             "fingerprint": self.cell.fingerprint,
-            "noise_sha256": self.pairs.sha256,
+            "data": self.data,
             "position": asdict(self.at),
             "backbone": self.backbone.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -279,11 +280,12 @@ class Trainer:
         if saved is None:
             self.cell.keep_rows(0)
             return
-        if saved["noise_sha256"] != self.pairs.sha256:
-            raise HarnessError(
-                f"{self.cell.folder}: the training pairs differ from those this cell was begun with; bring the old "
-                "data back, or delete the folder to train it afresh"
-            )
+        for what, value in self.data.items():
+            if saved["data"][what] != value:
+                raise HarnessError(
+                    f"{self.cell.folder}: the {what} differ from those this cell was begun with; bring the old data "
+                    "back, or delete the folder to train it afresh"
+                )
         self.at = Position(**saved["position"])
         self._initialise()
         self.backbone.load_state_dict(saved["backbone"])

@@ -75,10 +75,10 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSig
             "dev": best.dev,
             "test": test,
             "labels": trainer.label_report(),
-            "noise": {"realised_rate": trainer.pairs.realised_rate, "sha256": trainer.pairs.sha256},
+            "noise": {"realised_rate": trainer.pairs.realised_rate, "sha256": trainer.data["training pairs"]},
             "dataset": {
                 "name": run.dataset,
-                "digest": dataset.digest(),
+                "digest": trainer.data["features or captions"],
                 "images": len(trainer.pairs.split.image_ids),
                 "pairs": len(trainer.pairs),
             },
