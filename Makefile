@@ -34,10 +34,10 @@ ui: setup ## Open the MLflow pages of all runs on localhost
 	$(BIN)/harness ui $(ARGS)
 
 test: setup ## Run the tests (minutes)
-	$(BIN)/pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 test-slow: setup ## Run the long tests too
-	$(BIN)/pytest -n $(JOBS) -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m 'slow or not slow'
 
 lint: setup ## Style
 	$(BIN)/ruff check harness tests

@@ -84,3 +84,12 @@ def test_a_spec_that_is_not_text_is_one_line(tmp_path: Path) -> None:
     ran = harness("check", path, cwd=tmp_path)
     assert ran.returncode == 2
     assert "is not TOML" in ran.stderr
+
+
+def test_list_shows_the_hyperparameters_of_a_component(tmp_path: Path) -> None:
+    shown = harness("list", "crcl", cwd=tmp_path).stdout
+    assert "default 0.8, >= 0, <= 1" in shown
+    assert "one of tan, identity, log, exp" in shown
+    asked = harness("list", "crlc", cwd=tmp_path)
+    assert asked.returncode == 2
+    assert "did you mean 'crcl'?" in asked.stderr

@@ -10,7 +10,7 @@ from harness import __version__
 from harness.errors import HarnessError
 
 VERBS = {
-    "list": "What there is: experiments, reports, methods, backbones, noise models, datasets.",
+    "list": "What there is to name in a spec; `list crcl` shows the hyperparameters of CRCL.",
     "check": "Validate a grid, expand it, estimate its cost.",
     "run": "Train a grid: what is finished is skipped, what was killed continues.",
     "status": "Done, running, failed and waiting cells of a grid.",
