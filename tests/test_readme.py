@@ -57,6 +57,6 @@ def test_the_example_method_works_with_one_line_in_the_catalogue(monkeypatch: py
         "README.md",
     )  # fmt: skip
     assert run.method.parameters == {"tau": 0.1}
-    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    scores = torch.eye(2)
     values = names["OneWay"](tau=1.0).loss(scores, None, {}, None)
     assert float(values["loss"]) == pytest.approx(float(torch.log1p(torch.exp(torch.tensor(-1.0)))))

@@ -61,9 +61,9 @@ def test_a_higher_beta_that_hurt(tmp_path: Path) -> None:
 def test_a_complementary_loss_that_dominates(tmp_path: Path) -> None:
     name = "the complementary loss dominates"
     assert verdicts(a_run(tmp_path))[name][0] == "not found"
-    verdict, words = verdicts(a_run(tmp_path, **{"train/share_active": [0.5, 0.3, 0.1, 0.01]}))[name]
+    verdict, words = verdicts(a_run(tmp_path, **{"train/share_active": [0.5, 0.3, 0.1, 0.001]}))[name]
     assert verdict == "found"
-    assert "50% in the first epoch, 99% at last" in words
+    assert "50% in the first epoch, 99.9% at last" in words
     assert verdicts(a_run(tmp_path, **{"train/share_active": None}))[name][0] == "not judged"
 
 

@@ -152,6 +152,17 @@ def test_the_caption_says_what_a_reader_must_know(here: Path) -> None:
         assert words in text
 
 
+def test_the_caption_says_when_dev_doubles_as_test(here: Path) -> None:
+    grid = make_grid(here)
+    ledger = trained(here, grid)
+    cell = ledger.cell(grid.cells[0].fingerprint)
+    result = cell.result() or {}
+    cell.write_result({**result, "dataset": {**result["dataset"], "test_is_dev": True}})
+    text = written(here, make_report(here))["md"]
+    assert "dev both selected and is measured, so the figures are optimistic" in text
+    assert "the test split selects nothing" not in text
+
+
 def test_an_ensemble_stands_among_the_grids_cells(here: Path) -> None:
     """What `harness ensemble` scored is in the ledger, not in the grid."""
     grid = make_grid(here)

@@ -61,7 +61,7 @@ def render_report(report: Report, ledger: Ledger) -> "tuple[render.Page, Figure]
     page = render.Page(
         report,
         groups,
-        words.caption(report, planned, groups),
+        words.caption(report, planned, groups, ledger),
         words.missing(report, planned, groups, ledger),
         words.sources(groups, published is not None),
     )

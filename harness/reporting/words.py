@@ -33,7 +33,7 @@ def the_dataset(report: Report, planned: list[CellSpec]) -> str:
     return names[0]
 
 
-def caption(report: Report, planned: list[CellSpec], groups: list[Group]) -> str:
+def caption(report: Report, planned: list[CellSpec], groups: list[Group], ledger: Ledger) -> str:
     """Dataset, protocol, selection rule, seeds: what a reader must know to compare."""
     name = the_dataset(report, planned)
     title = CARDS[name].title if name in CARDS and CARDS[name].title else name
@@ -48,11 +48,18 @@ def caption(report: Report, planned: list[CellSpec], groups: list[Group]) -> str
         f"{report.title}",
         f"Dataset: {title}",
         f"Recalls in percent on the {where}; {', '.join(kinds)} noise in the training split alone",
-        f"The network scored is that of {' or '.join(rules)}; the test split selects nothing",
+        f"The network scored is that of {' or '.join(rules)}; {_test(planned, ledger)}",
         f"{spread} over {over} seed{'' if counts == [1] else 's'}",
         f"Bold: the best of ours at each value of {report.heading(report.rows[0])}",
     )
     return ". ".join(sentences) + "."
+
+
+def _test(planned: list[CellSpec], ledger: Ledger) -> str:
+    results = [ledger.cell(cell.fingerprint).result() or {} for cell in planned]
+    if any(result.get("dataset", {}).get("test_is_dev") for result in results):
+        return "there is no test split of its own: dev both selected and is measured, so the figures are optimistic"
+    return "the test split selects nothing"
 
 
 def missing(report: Report, planned: list[CellSpec], groups: list[Group], ledger: Ledger) -> list[str]:

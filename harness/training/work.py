@@ -81,6 +81,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSig
                 "digest": trainer.data["features or captions"],
                 "images": len(trainer.pairs.split.image_ids),
                 "pairs": len(trainer.pairs),
+                "test_is_dev": dataset.split("test").image_ids == dataset.split("dev").image_ids,
             },
             "environment": environment(machine, trainer.device),
             "seconds": trainer.seconds,
