@@ -18,7 +18,7 @@ class Display:
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = cells
-        self.console = Console(stderr=False)
+        self.console = Console(soft_wrap=True)  # a line of a log stays a line
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
         self._told: dict[Cell, str] = {cell: cell.state() for cell in cells}
         self._width = max((len(cell.name) for cell in cells), default=0)
