@@ -18,7 +18,7 @@ def prepare_data(cells: Sequence[CellSpec], root: Path) -> None:
     if any(cell.run.dataset == "twemoji" for cell in cells):
         from harness.data.build import ensure_twemoji
 
-        ensure_twemoji(root)
+        ensure_twemoji(root, say=print)
     seen: set[tuple[str, str]] = set()
     for cell in cells:
         key = (cell.run.dataset, cell.run.noise.model_dump_json())
