@@ -22,6 +22,7 @@ class BiGRU(nn.GRU):
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden, batch_first=True, bidirectional=True)
 
+    @torch.compiler.disable  # packed sequences cannot be traced; what stands around them is compiled
     def averaged(self, items: Tensor, lengths: Tensor) -> Tensor:
         """The mean of both directions' states; lengths in 1..L, in any order."""
         packed = pack_padded_sequence(items, lengths.cpu(), batch_first=True, enforce_sorted=False)
