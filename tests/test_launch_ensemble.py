@@ -79,3 +79,22 @@ def test_the_verb_prints_and_tracks_it(ledger: Ledger, toy_data: Path) -> None:
     )  # fmt: skip
     assert scored.returncode == 0, scored.stderr
     assert "toy test full: i2t_r1" in scored.stdout
+
+
+def test_a_grid_scores_the_ensembles_it_declares(tmp_path: Path, toy_data: Path) -> None:
+    text = GRID.replace("seed = [0, 1]", "seed = [0]") + '[ensembles]\nboth = ["saf", "sgr"]\n'
+    grid = write_grid(tmp_path, text)
+    ran = harness("run", grid, "--data", toy_data, "--jobs", 2, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "scored  seed=0 both infonce  test full rSum" in ran.stdout
+    cell = Ledger(tmp_path / "runs").find("seed=0 both infonce")
+    assert cell.state() == "done"
+    assert cell.spec["labels"] == {"seed": 0, "backbone": "both", "method": "infonce"}
+    only = harness("run", grid, "--data", toy_data, "--only", "backbone=saf", cwd=tmp_path)
+    assert only.returncode == 0
+    assert "scored" not in only.stdout
+
+
+def test_an_ensemble_of_what_the_grid_has_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"ensembles\.both: 'saff' is not on the axis backbone; did you mean 'saf'"):
+        load_grid(write_grid(tmp_path, GRID + '[ensembles]\nboth = ["saff", "sgr"]\n'))

@@ -7,7 +7,7 @@ import click
 
 from harness.cli import options
 
-STATUS = {"done": 0, "failed": 1, "held": 3, "lost": 3, "interrupted": 130}
+STATUS = {"done": 0, "already done": 0, "failed": 1, "held": 3, "lost": 3, "interrupted": 130}
 
 
 @click.command()

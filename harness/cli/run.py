@@ -37,6 +37,7 @@ def command(
     """
     from harness.grids import load_grid
     from harness.launch import run_cells
+    from harness.launch.ensemble import score_ensemble
     from harness.launch.prepare import prepare_data
     from harness.ledger import Ledger
     from harness.reporting.curves import figures
@@ -60,6 +61,13 @@ def command(
     ]  # fmt: skip
     mirror = Mirror(None, runs, grid=grid.name, figures=figures)
     states = run_cells(cells, data=data, jobs=jobs, worker_options=worker_options, update=mirror.update)
+    for name, team in grid.teams(chosen):
+        members = [ledger.cell(cell.fingerprint) for cell in team]
+        if all(member.state() == "done" for member in members):
+            scored = score_ensemble(members, ledger, data, Machine(device), name=name)
+            mirror.update([scored])
+            test = (scored.result() or {})["test"]
+            print(f"scored  {scored.name}  test " + "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items()))
     if mirror.complaint:
         print(f"warning: {mirror.complaint}", file=sys.stderr)
     failures = [cell for cell, state in states.items() if state == "failed"]

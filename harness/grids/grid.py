@@ -19,16 +19,19 @@ method.name = "crcl"
 where = { method = "crcl", "noise.rate" = [0.8] }
 run.method.tau = 0.04
 
+[ensembles]                      # after training: the mean similarity of cells that differ in their backbone alone
+sgraf = ["saf", "sgr"]
+
 [smoke]                          # `--smoke`: the same grid in minutes
 axes = { "noise.rate" = [0.4] }
 run = { dataset = "twemoji" }
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -57,6 +60,7 @@ class _File(Strict):
     run: dict[str, Any]
     axes: dict[str, list[Any] | dict[str, dict[str, Any]]] = Field(default_factory=dict)
     exception: list[_Exception] = Field(default_factory=list)
+    ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = Field(default_factory=dict)
     smoke: _Smoke = _Smoke()
 
 
@@ -90,6 +94,18 @@ class Grid:
     path: Path
     axes: dict[str, list[Any]]
     cells: list[CellSpec]
+    ensembles: dict[str, list[str]]  # name -> labels on the axis `backbone`
+
+    def teams(self, cells: Sequence[CellSpec]) -> Iterator[tuple[str, list[CellSpec]]]:
+        """Name and members of every ensemble whose members are all among `cells`."""
+        for name, backbones in self.ensembles.items():
+            places: dict[str, dict[str, CellSpec]] = {}
+            for cell in cells:
+                place = {axis: label for axis, label in cell.labels.items() if axis != "backbone"}
+                places.setdefault(str(place), {})[cell.labels["backbone"]] = cell
+            for found in places.values():
+                if all(backbone in found for backbone in backbones):
+                    yield name, [found[backbone] for backbone in backbones]
 
     def only(self, conditions: dict[str, list[str]]) -> list[CellSpec]:
         """The cells whose label on each of these axes is one of these values, as typed on a command line.
@@ -126,9 +142,19 @@ def load_grid(word: str | Path, *, smoke: bool = False) -> Grid:
         for axis in exception.where:
             if axis not in axes:
                 raise HarnessError(f"{path}: exception.where: {axis!r} is no axis; {suggest(axis, axes)}")
+    backbones = axes.get("backbone", [])
+    ensembles = {}
+    for ensemble, members in file.ensembles.items():
+        absent = [member for member in members if member not in backbones]
+        if absent and not smoke:
+            where = f"{path}: ensembles.{ensemble}: {absent[0]!r} is not on the axis backbone"
+            raise HarnessError(f"{where}; {suggest(absent[0], backbones)}")
+        if not absent:
+            ensembles[ensemble] = members
     cells = list(_expand(run, axes, file.exception, path))
     _refuse_twins(cells, path)
-    return Grid(name, file.title, file.claim, path, {axis: list(values) for axis, values in axes.items()}, cells)
+    axis_values = {axis: list(values) for axis, values in axes.items()}
+    return Grid(name, file.title, file.claim, path, axis_values, cells, ensembles)
 
 
 def _expand(run: Table, axes: dict[str, Any], exceptions: list[_Exception], path: Path) -> Iterator[CellSpec]:

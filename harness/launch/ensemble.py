@@ -16,8 +16,10 @@ from harness.training import Machine
 from harness.training.machine import environment
 
 
-def score_ensemble(members: Sequence[Cell], ledger: Ledger, data: Path, machine: Machine) -> Cell:
-    """Score the mean of the members' similarities on the test split.
+def score_ensemble(
+    members: Sequence[Cell], ledger: Ledger, data: Path, machine: Machine, *, name: str | None = None
+) -> Cell:
+    """Score the mean of the members' similarities on the test split; a finished one is left as it is.
 
     SGRAF in the field's tables is this: SAF and SGR trained apart, their similarity matrices averaged.
 
@@ -37,7 +39,9 @@ def score_ensemble(members: Sequence[Cell], ledger: Ledger, data: Path, machine:
                 f"{member.name} and {members[0].name} differ in {', '.join(differing)}; an ensemble's members "
                 "differ in the backbone alone"
             )
-    cell = ledger.add(_entry(members))
+    cell = ledger.add(_entry(members, name))
+    if cell.state() == "done":
+        return cell
     claim = Claim.take(cell.folder)
     if claim is None:
         raise HarnessError(f"{cell.name}: another process is scoring it; wait for it")
@@ -48,10 +52,10 @@ def score_ensemble(members: Sequence[Cell], ledger: Ledger, data: Path, machine:
     return cell
 
 
-def _entry(members: Sequence[Cell]) -> dict[str, Any]:
+def _entry(members: Sequence[Cell], name: str | None) -> dict[str, Any]:
     fingerprints = sorted(member.fingerprint for member in members)
     backbones = sorted({member.spec["run"]["backbone"]["name"] for member in members})
-    name = "sgraf" if backbones == ["saf", "sgr"] else "+".join(backbones)
+    name = name or ("sgraf" if backbones == ["saf", "sgr"] else "+".join(backbones))
     first = members[0].spec
     labels = {**first["labels"], "backbone": name}
     words = [value if isinstance(value, str) else f"{axis}={value}" for axis, value in labels.items()]

@@ -19,25 +19,25 @@ from harness.spec import RunSpec
 from harness.training.machine import Machine, environment
 from harness.training.trainer import Interrupted, Trainer
 
-Outcome = Literal["done", "held", "failed", "interrupted", "lost"]
+Outcome = Literal["done", "already done", "held", "failed", "interrupted", "lost"]
 
 
 def work(cell: Cell, data: Path, machine: Machine) -> Outcome:
     """Bring one cell to its end, from wherever it is.
 
     Returns:
-        "done"; "held" when somebody alive works on it; "failed", with failure.json written; "interrupted" by SIGTERM
-        or SIGINT, with the checkpoint written; "lost" when another worker took it over.
+        "done", by this worker; "already done"; "held" when somebody alive works on it; "failed", with failure.json
+        written; "interrupted" by SIGTERM or SIGINT, with the checkpoint written; "lost" when another worker took it over.
     """
     if cell.state() == "done":
-        return "done"
+        return "already done"
     claim = Claim.take(cell.folder)
     if claim is None:
         return "held"
     stop = _StopSignal()
     try:
         if cell.state() == "done":  # finished by another between the look and the claim
-            return "done"
+            return "already done"
         _run(cell, data, machine, claim, stop)
         return "done"
     except Interrupted:
