@@ -27,7 +27,7 @@ def work(cell: Cell, data: Path, machine: Machine) -> Outcome:
 
     Returns:
         "done", by this worker; "already done"; "held" when somebody alive works on it; "failed", with failure.json
-        written; "interrupted" by SIGTERM or SIGINT, with the checkpoint written; "lost" when another worker took it over.
+        written; "interrupted" by SIGTERM or SIGINT, with the checkpoint written; "lost" when another worker took over.
     """
     if cell.state() == "done":
         return "already done"
