@@ -48,7 +48,6 @@ class PairBatch(Protocol):
 class Method:
     """One loss over a batch; everything else is optional."""
 
-    networks: int = 1
     label_state: str | None = None  # the per-pair state that estimates correspondence, if any
 
     def phases(self, epochs: int | None, steps_per_epoch: int) -> Sequence[Phase]:

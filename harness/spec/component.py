@@ -11,8 +11,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_serializer
 
-from harness.errors import HarnessError
-from harness.spec.explain import explain, suggestion
+from harness.errors import HarnessError, suggest
+from harness.spec.explain import explain
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def resolve(raw: str | Mapping[str, Any], catalogue: Mapping[str, type], *, kind
     table: dict[str, Any] = {"name": raw} if isinstance(raw, str) else dict(raw)
     name = table.pop("name", None)
     if name not in catalogue:
-        raise HarnessError(f"{where}: {kind}.name = {name!r}: unknown {kind}; {suggestion(str(name), catalogue)}")
+        raise HarnessError(f"{where}: {kind}.name = {name!r}: unknown {kind}; {suggest(str(name), catalogue)}")
     try:
         checked = keywords(catalogue[name])(**table)
     except ValidationError as error:

@@ -4,9 +4,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from harness.errors import suggest as suggestion
-
-__all__ = ["explain", "suggestion"]
+from harness.errors import suggest
 
 
 def explain(error: ValidationError, *, where: str, prefix: str = "", accepted: Iterable[str] = ()) -> str:
@@ -26,7 +24,7 @@ def explain(error: ValidationError, *, where: str, prefix: str = "", accepted: I
         parts = [prefix, *map(str, fault["loc"])]
         key = ".".join(part for part in parts if part)
         if fault["type"] == "extra_forbidden":
-            faults.append(f"{key} = {fault['input']!r}: unknown key; {suggestion(str(fault['loc'][-1]), accepted)}")
+            faults.append(f"{key} = {fault['input']!r}: unknown key; {suggest(str(fault['loc'][-1]), accepted)}")
         elif fault["type"] == "missing":
             faults.append(f"{key}: is missing")
         else:

@@ -57,7 +57,6 @@ class Machine:
 
     def prepare(self) -> None:
         """Settings of the process."""
-        torch.use_deterministic_algorithms(False)
         if self.precision in ("tf32", "bf16"):
             torch.set_float32_matmul_precision("high")
 
