@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 
 from harness.errors import HarnessError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # how systems say that a disk is full
+
 
 def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, never a part.
@@ -33,7 +35,7 @@ def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise disk_full(path) from error
         raise
     except BaseException:

@@ -106,6 +106,39 @@ def test_a_component_under_another_name_starts_afresh() -> None:
     assert base["backbone"] == {"name": "vse_infinity", "gpo_dim": 8}
 
 
+VARY = """
+method = { name = "crcl", pieces = [3, 4], beta = 0.8 }
+[axes]
+seed = [0, 1]
+[vary]
+"method.beta" = [0.0, 0.8, 1.0]
+"method.pieces" = [[7], [3, 4], [3, 3, 3]]
+"""
+
+
+def test_vary_takes_one_key_at_a_time(tmp_path: Path) -> None:
+    grid = load_grid(write_grid(tmp_path, VARY))
+    names = [cell.name for cell in grid.cells if cell.labels["seed"] == 0]
+    # beta 0.8 and pieces 3-4 are the run itself: one cell, the base
+    assert names == ["seed=0 " + word for word in ("base", "beta=0.0", "beta=1.0", "pieces=7", "pieces=3-3-3")]
+    by_name = {cell.name: cell for cell in grid.cells}
+    assert by_name["seed=1 beta=0.0"].labels == {"seed": 1, "parameter": "method.beta", "value": 0.0}
+    assert by_name["seed=1 beta=0.0"].run.method.parameters["pieces"] == [3, 4]
+    assert by_name["seed=1 pieces=7"].run.method.parameters["beta"] == 0.8
+    assert grid.axes["parameter"] == ["base", "method.beta", "method.pieces"]
+    assert [cell.name for cell in grid.only({"value": ["3-3-3"], "seed": ["1"]})] == ["seed=1 pieces=3-3-3"]
+
+
+def test_vary_refuses_a_value_out_of_range_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"cell 'seed=0 beta=1.5': method.beta = 1.5: .* less than or equal to 1"):
+        load_grid(write_grid(tmp_path, VARY.replace("[0.0, 0.8, 1.0]", "[1.5]")))
+
+
+def test_smoke_may_vary_less(tmp_path: Path) -> None:
+    path = write_grid(tmp_path, VARY + "[smoke]\nvary = { 'method.beta' = [0.5] }\n")
+    assert len(load_grid(path, smoke=True).cells) == 2 * 2
+
+
 def test_the_fingerprint_covers_the_science_alone(tmp_path: Path) -> None:
     first, *_ = load_grid(write_grid(tmp_path, AXES)).cells
     again, *_ = load_grid(write_grid(tmp_path, AXES, name="other")).cells

@@ -173,6 +173,12 @@ def test_ablations_turn_off_one_part_each() -> None:
     assert no_complementary["loss_complementary"] == 0
     assert no_complementary["loss"] == whole["loss_active"]
 
+    no_weighting, stored = run(CRCL(weighting=False), scores, epoch=3, labels=start)
+    in_full, _ = run(CRCL(correction=False), scores, epoch=3, labels=start)
+    assert no_weighting["loss_active"] == in_full["loss_active"] > whole["loss_active"]
+    assert no_weighting["loss_complementary"] == whole["loss_complementary"]
+    assert torch.equal(stored, run(CRCL(), scores, epoch=3, labels=start)[1])
+
     p, q = matching(scores, 0.05)
     _, stored = run(CRCL(momentum=False, beta=0.9, epsilon=0.0), scores, epoch=3, labels=start)
     assert torch.allclose(stored, ((p.diagonal() + q.diagonal()) / 2).float())

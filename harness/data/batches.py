@@ -85,7 +85,7 @@ class PairBatches:
             try:
                 for step in range(start_step, len(self)):
                     pairs = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    ahead.append(reader.submit(self._read, pairs, piece, epoch, step))
+                    ahead.append(reader.submit(self.read, pairs, rng_for("augment", self.seed, piece, epoch, step)))
                     if len(ahead) > _AHEAD:
                         yield ahead.popleft().result()
                 while ahead:
@@ -93,12 +93,12 @@ class PairBatches:
             finally:  # left early: what nobody will take is not read
                 reader.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, pairs: np.ndarray, piece: int, epoch: int, step: int) -> Batch:
+    def read(self, pairs: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
+        """The batch of these pairs (B,); augmented with `rng`, as they are without one."""
         tokens, lengths = self.split.captions.padded(pairs)
         regions = self.split.gather(self.paired_image[pairs])
         region_lengths = np.full(len(pairs), regions.shape[1], dtype=np.int64)
-        if self.augmentation:
-            rng = rng_for("augment", self.seed, piece, epoch, step)
+        if self.augmentation and rng is not None:
             tokens, lengths = self.augmentation.tokens(tokens, lengths, self.vocabulary, rng)
             regions, region_lengths = self.augmentation.regions(regions, rng)
         arrays = (regions, region_lengths, tokens, lengths, pairs)

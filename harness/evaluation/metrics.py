@@ -62,13 +62,17 @@ def retrieval(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> d
 
     Arguments and errors: those of `ranks`.
     """
-    image_to_text, text_to_image = ranks(scores, image_of_caption)
-    values = {**_summary("i2t", image_to_text), **_summary("t2i", text_to_image)}
+    return summary(*ranks(scores, image_of_caption))
+
+
+def summary(image_to_text: Tensor, text_to_image: Tensor) -> dict[str, float]:
+    """The metrics of `retrieval` from the ranks of `ranks`."""
+    values = {**_one_way("i2t", image_to_text), **_one_way("t2i", text_to_image)}
     values["rsum"] = sum(values[f"{way}_r{k}"] for way in ("i2t", "t2i") for k in _CUTOFFS)
     return values
 
 
-def _summary(way: str, of: Tensor) -> dict[str, float]:
+def _one_way(way: str, of: Tensor) -> dict[str, float]:
     values = {f"{way}_r{k}": 100.0 * int((of <= k).sum()) / len(of) for k in _CUTOFFS}
     ordered = of.sort().values
     middle = (ordered[(len(of) - 1) // 2] + ordered[len(of) // 2]) // 2

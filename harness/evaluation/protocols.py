@@ -1,6 +1,8 @@
 """Evaluation protocols: which images and captions of a scored split are ranked against each other."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.errors import HarnessError, suggest
-from harness.evaluation.metrics import retrieval
+from harness.evaluation.metrics import ranks, summary
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,36 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def evaluate(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], protocol: str) -> dict[str, float]:
-    """The metrics of `retrieval` under a protocol; rSum of folds is the mean of their rSums.
+    """The metrics of `metrics.retrieval` under a protocol; rSum of folds is the mean of their rSums.
 
     scores: (images, captions). image_of_caption: (captions,) int64. Raises HarnessError for an unknown
-    protocol, for fewer images than it needs, and as `retrieval` does.
+    protocol, for fewer images than it needs, and as `metrics.ranks` does.
+    """
+    return measure(scores, image_of_caption, protocol)[0]
+
+
+def measure_all(
+    scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], names: Iterable[str]
+) -> tuple[dict[str, dict[str, float]], dict[str, NDArray[Any]]]:
+    """Protocol -> metrics, and the ranks of all protocols as arrays named `PROTOCOL/i2t` and so on; see `measure`."""
+    found = {name: measure(scores, image_of_caption, name) for name in names}
+    arrays = {f"{name}/{key}": array for name, (_, kept) in found.items() for key, array in kept.items()}
+    return {name: metrics for name, (metrics, _) in found.items()}, arrays
+
+
+def measure(
+    scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], protocol: str
+) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
+    """The metrics of `evaluate`, and the ranks behind them, folds one after another.
+
+    The ranks: `i2t` int32 (images,), `t2i` int32 (captions,), one-based within their fold, and `image_of_caption`
+    int64 (captions,), the row of each caption's image in `i2t`.
     """
     if protocol not in PROTOCOLS:
         raise HarnessError(f"evaluation protocol {protocol!r} is unknown; {suggest(protocol, PROTOCOLS)}")
     chosen = PROTOCOLS[protocol]
-    if chosen.images is None:
-        return retrieval(scores, image_of_caption)
-    needed = chosen.images * chosen.folds
+    images = chosen.images or len(scores)
+    needed = images * chosen.folds
     if len(scores) < needed:
         fitting = [name for name, p in PROTOCOLS.items() if (p.images or 0) * p.folds <= len(scores)]
         raise HarnessError(
@@ -50,8 +71,19 @@ def evaluate(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], proto
             f"accepted: {', '.join(fitting)}; name one of these in evaluation.protocols"
         )
     owner = torch.as_tensor(image_of_caption)
-    folds = [retrieval(*_fold(scores, owner, start, chosen.images)) for start in range(0, needed, chosen.images)]
-    return {name: sum(fold[name] for fold in folds) / len(folds) for name in folds[0]}
+    if needed == len(scores) and chosen.folds == 1:
+        folds = [(scores, owner)]
+    else:
+        folds = [_fold(scores, owner, start, images) for start in range(0, needed, images)]
+    found = [ranks(*fold) for fold in folds]
+    metrics = [summary(*pair) for pair in found]
+    means = {name: sum(fold[name] for fold in metrics) / len(metrics) for name in metrics[0]}
+    kept = {
+        "i2t": torch.cat([i2t for i2t, _ in found]).cpu().numpy().astype(np.int32),
+        "t2i": torch.cat([t2i for _, t2i in found]).cpu().numpy().astype(np.int32),
+        "image_of_caption": torch.cat([own + n * images for n, (_, own) in enumerate(folds)]).cpu().numpy(),
+    }
+    return means, kept
 
 
 def _fold(scores: Tensor, owner: Tensor, start: int, images: int) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ def score_matrix(
     0.5 GB). Captions go in the order of their lengths, so that a shard carries little padding.
     """
     matrix = np.empty((len(split.regions), len(split.captions)), dtype=np.float32)
-    with _evaluating(backbone):
+    with evaluating(backbone):
         images = Encoded.cat(list(_encoded_images(backbone, split, device, batch_size)))
         for rows, texts in _encoded_texts(backbone, split, device, caption_shard):
             for start in range(0, len(matrix), image_shard):
@@ -60,7 +60,7 @@ def _encoded_texts(
 
 
 @contextmanager
-def _evaluating(backbone: Backbone) -> Iterator[None]:
+def evaluating(backbone: Backbone) -> Iterator[None]:
     """Without gradients, dropout or batch statistics; afterwards the model is in the mode it was in."""
     training = backbone.training
     backbone.eval()

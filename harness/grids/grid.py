@@ -15,6 +15,9 @@ seed = [0, 1, 2]
 [axes.method.crcl]               # or named variants, each laying several keys over the run
 method.name = "crcl"
 
+[vary]                           # or one key at a time, every other as in [run]; the run itself is one more cell
+"method.beta" = [0.0, 0.5, 1.0]  # cells "base", "beta=0.0", ...: labels parameter = "method.beta", value = 0.0
+
 [[exception]]                    # cells on which the paper differs
 where = { method = "crcl", "noise.rate" = [0.8] }
 run.method.tau = 0.04
@@ -29,29 +32,23 @@ run = { dataset = "twemoji" }
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from harness.errors import HarnessError, suggest
-from harness.grids.resolve import resolve_run
+from harness.grids.expand import PARAMETER, VALUE, CellSpec, Override, expand
 from harness.grids.rooms import find, read_toml
-from harness.grids.tables import Table, merge, nested
-from harness.spec import RunSpec, fingerprint
+from harness.grids.tables import merge
 from harness.spec.explain import explain
 from harness.spec.run import Strict
-
-
-class _Exception(Strict):
-    where: dict[str, Any]
-    run: dict[str, Any]
 
 
 class _Smoke(Strict):
     run: dict[str, Any] = Field(default_factory=dict)
     axes: dict[str, Any] = Field(default_factory=dict)
+    vary: dict[str, Any] | None = None  # in place of the whole section
 
 
 class _File(Strict):
@@ -59,29 +56,10 @@ class _File(Strict):
     claim: str = ""
     run: dict[str, Any]
     axes: dict[str, list[Any] | dict[str, dict[str, Any]]] = Field(default_factory=dict)
-    exception: list[_Exception] = Field(default_factory=list)
+    vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    exception: list[Override] = Field(default_factory=list)
     ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = Field(default_factory=dict)
     smoke: _Smoke = _Smoke()
-
-
-@dataclass(frozen=True)
-class CellSpec:
-    """One cell: its place on the axes and its run."""
-
-    name: str  # "crcl noise.rate=0.4 seed=0"
-    labels: dict[str, Any]  # axis -> value, or the variant's name
-    run: RunSpec
-    fingerprint: str
-
-    def entry(self, grid: str) -> dict[str, Any]:
-        """What the ledger keeps as spec.json."""
-        return {
-            "fingerprint": self.fingerprint,
-            "grid": grid,
-            "cell": self.name,
-            "labels": self.labels,
-            "run": self.run.table(),
-        }
 
 
 @dataclass(frozen=True)
@@ -134,14 +112,16 @@ def load_grid(word: str | Path, *, smoke: bool = False) -> Grid:
         file = _File(**read_toml(path))
     except ValidationError as error:
         raise HarnessError(explain(error, where=str(path), accepted=_File.model_fields)) from None
-    run, axes = file.run, file.axes
+    run, axes, vary = file.run, file.axes, file.vary
     if smoke:
         run, axes = merge(run, file.smoke.run), {**axes, **file.smoke.axes}
+        vary = vary if file.smoke.vary is None else file.smoke.vary
     name = path.stem + ("-smoke" if smoke else "")
+    known = [*axes, *((PARAMETER, VALUE) if vary else ())]
     for exception in file.exception:
         for axis in exception.where:
-            if axis not in axes:
-                raise HarnessError(f"{path}: exception.where: {axis!r} is no axis; {suggest(axis, axes)}")
+            if axis not in known:
+                raise HarnessError(f"{path}: exception.where: {axis!r} is no axis; {suggest(axis, known)}")
     backbones = axes.get("backbone", [])
     ensembles = {}
     for ensemble, members in file.ensembles.items():
@@ -151,29 +131,18 @@ def load_grid(word: str | Path, *, smoke: bool = False) -> Grid:
             raise HarnessError(f"{where}; {suggest(absent[0], backbones)}")
         if not absent:
             ensembles[ensemble] = members
-    cells = list(_expand(run, axes, file.exception, path))
+    cells = expand(run, axes, vary, file.exception, path)
     _refuse_twins(cells, path)
-    axis_values = {axis: list(values) for axis, values in axes.items()}
-    return Grid(name, file.title, file.claim, path, axis_values, cells, ensembles)
+    return Grid(name, file.title, file.claim, path, _axis_values(cells), cells, ensembles)
 
 
-def _expand(run: Table, axes: dict[str, Any], exceptions: list[_Exception], path: Path) -> Iterator[CellSpec]:
-    for labels_tuple in product(*axes.values()):
-        labels = dict(zip(axes, labels_tuple, strict=True))
-        table = run
-        for axis, label in labels.items():
-            values = axes[axis]
-            table = merge(table, values[label] if isinstance(values, dict) else nested(axis, label))
-        for exception in exceptions:
-            if all(_fits(labels[axis], accepted) for axis, accepted in exception.where.items()):
-                table = merge(table, exception.run)
-        name = " ".join(value if isinstance(value, str) else f"{axis}={value}" for axis, value in labels.items())
-        spec = resolve_run(table, f"{path}: cell '{name}'" if name else str(path))
-        yield CellSpec(name or path.stem, labels, spec, fingerprint(spec))
-
-
-def _fits(label: Any, accepted: Any) -> bool:
-    return label in accepted if isinstance(accepted, list) else label == accepted
+def _axis_values(cells: list[CellSpec]) -> dict[str, list[Any]]:
+    values: dict[str, list[Any]] = {}
+    for cell in cells:
+        for axis, label in cell.labels.items():
+            if label not in values.setdefault(axis, []):
+                values[axis].append(label)
+    return values
 
 
 def _refuse_twins(cells: list[CellSpec], path: Path) -> None:

@@ -14,6 +14,7 @@ from harness.ledger import Cell, Claim, Ledger
 from harness.spec import RunSpec
 from harness.training import Machine
 from harness.training.machine import environment
+from harness.training.outcome import write_arrays
 
 
 def score_ensemble(
@@ -80,14 +81,16 @@ def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machin
         total = scores if total is None else total.add_(scores)
     assert total is not None
     mean = total.div_(len(members))
-    names = run.evaluation.protocols or dataset.card.protocols
+    names = dataset.card.protocols if run.evaluation.protocols is None else run.evaluation.protocols
+    test, ranks = protocols.measure_all(mean, split.image_of_caption, names)
+    write_arrays(cell.path("ranks.npz"), ranks)
     results = [member.result() or {} for member in members]
     return {
         "fingerprint": cell.fingerprint,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "selection": run.evaluation.selection,
         "members": [member.fingerprint for member in members],
-        "test": {name: protocols.evaluate(mean, split.image_of_caption, name) for name in names},
+        "test": test,
         "dev": None,
         "best": None,
         "labels": {},

@@ -9,6 +9,9 @@
     metrics.jsonl      one row per epoch
     noise.npy          the corrupted pairing: image index of each training caption
     labels.npy         the correspondence labels of the selected network
+    label_history.npy  the labels at the end of each epoch
+    pairs.npz          every training pair as the selected network sees it: similarity, match; and whether it is true
+    ranks.npz          the ranks of the test queries, by protocol: what two runs are compared by
     model.safetensors  the selected network
     result.json        the figures at the end; a cell with a result is done
     failure.json       why it failed, with the traceback

@@ -52,7 +52,7 @@ Differs from the released code in:
   6. A batch of one pair gives zero loss and gradient; the guard of the released code tests another axis.
   7. A loss that is not finite fails the run (in the trainer); there it ends the program with success.
      Labels are part of the checkpoint; there, resuming reads a key that was never saved.
-  8. The ablations (`active`, `complementary`, `correction`, `refining`) and a fixed exponent are ours; the
+  8. The ablations (`active`, `complementary`, `weighting`, `correction`, `refining`) and a fixed exponent are ours; the
      released code can turn off momentum and threshold alone.
 The same as there, though it may surprise: with `freeze_epochs=0` no first estimate is ever written and the
 labels move from 1 by momentum alone; p_i comes from the training pass itself (augmented batch, dropout on),
@@ -63,6 +63,7 @@ denominator going to 1; training, there and here, has 1 - y_i.
 from math import ceil
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -126,6 +127,7 @@ class CRCL(Method):
 
     For ablations, each True in the paper's method:
         active, complementary: whether A, whether C is in the loss.
+        weighting: off, A counts every pair in full; the labels act in C alone.
         correction: off, every label stays 1.
         momentum: off, the label after the frozen epochs is the step's own p_i and `beta` is ignored.
         refining: off, one piece as long as all together: the same compute without a fresh start.
@@ -145,6 +147,7 @@ class CRCL(Method):
         exponent: Annotated[float, Field(ge=0)] | None = None,
         active: bool = True,
         complementary: bool = True,
+        weighting: bool = True,
         correction: bool = True,
         momentum: bool = True,
         refining: bool = True,
@@ -165,6 +168,7 @@ class CRCL(Method):
         self.exponent = exponent
         self.active = active
         self.complementary = complementary
+        self.weighting = weighting
         self.correction = correction
         self.refining = refining
         self.label_state = "label" if correction else None
@@ -220,7 +224,8 @@ class CRCL(Method):
         exponents = 1 - labels if self.exponent is None else match.new_full(match.shape, self.exponent)
 
         nothing = match.new_zeros(())
-        active = active_loss(log_p, log_q, labels) if self.active else nothing
+        weights = labels if self.weighting else torch.ones_like(labels)
+        active = active_loss(log_p, log_q, weights) if self.active else nothing
         complementary = (
             self.complementary_weight * complementary_loss(p, q, exponents, self.transform)
             if self.complementary

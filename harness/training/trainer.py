@@ -24,6 +24,7 @@ from harness.methods.base import Phase, Progress
 from harness.seeds import seed_for
 from harness.spec import RunSpec, build
 from harness.training import checkpoint
+from harness.training.history import LabelHistory
 from harness.training.machine import Machine
 from harness.training.meters import Meters
 from harness.training.pairs import TrainingPairs, training_pairs
@@ -101,6 +102,8 @@ class Trainer:
             name: torch.full((len(self.pairs),), value, device=self.device)
             for name, value in self.method.declare_state().items()
         }
+        epochs = sum(phase.epochs for phase in self.phases)
+        self.history = LabelHistory(cell.path("label_history.npy"), epochs, len(self.pairs))
         self.at, self.best, self.meters = Position(), Best(), Meters()
         self._label_auc: float | None = None  # at the last epoch's end, for the progress report
         self.epoch_seconds = 0.0  # of the current epoch, before this process took over
@@ -180,6 +183,9 @@ class Trainer:
         values |= {f"dev/{name}": value for name, value in dev.items()}
         values |= self.label_report()
         self._label_auc = values.get("labels/auc")
+        labels = self.labels()
+        if labels is not None:
+            self.history.write(self.at.epochs, labels)
         at = self.at
         if self.run.evaluation.selection == "last" or dev["rsum"] > self.best.rsum:
             weights = {name: value.detach().cpu().clone() for name, value in self.backbone.state_dict().items()}

@@ -13,10 +13,10 @@ from harness.backbones.weights import save_backbone
 from harness.data import Dataset, open_dataset
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
-from harness.files import write_atomic
 from harness.ledger import Cell, Claim, ClaimLost
 from harness.spec import RunSpec
 from harness.training.machine import Machine, environment
+from harness.training.outcome import score_pairs, write_array, write_arrays
 from harness.training.trainer import Interrupted, Trainer
 
 Outcome = Literal["done", "already done", "held", "failed", "interrupted", "lost"]
@@ -60,7 +60,12 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSig
     write_array(cell.path("noise.npy"), trainer.pairs.paired_image)
     best = trainer.fit()
     claim.verify()
-    test = score_test(trainer.backbone, dataset, run, trainer.device)
+    test, ranks = score_test(trainer.backbone, dataset, run, trainer.device)
+    if test:
+        write_arrays(cell.path("ranks.npz"), ranks)
+    tau = getattr(trainer.method, "tau", None)
+    seen = score_pairs(trainer.backbone, trainer.pairs, trainer.batches, trainer.device, tau=tau)
+    write_arrays(cell.path("pairs.npz"), seen)
     save_backbone(cell.path("model.safetensors"), trainer.backbone)
     labels = trainer.labels()
     if labels is not None:
@@ -93,18 +98,20 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSig
         cell.path(name).unlink(missing_ok=True)
 
 
-def score_test(backbone: Any, dataset: Dataset, run: RunSpec, device: Any) -> dict[str, dict[str, float]]:
-    """Protocol -> metrics of the test split, scored once."""
+def score_test(
+    backbone: Any, dataset: Dataset, run: RunSpec, device: Any
+) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+    """The test split scored once: protocol -> metrics, and the ranks behind them.
+
+    A run with `evaluation.protocols = []` (a trial of a search) leaves the test split alone.
+    """
+    names = dataset.card.protocols if run.evaluation.protocols is None else run.evaluation.protocols
+    if not names:
+        return {}, {}
     split = dataset.split("test")
     backbone.eval()
     scores = scoring.score_matrix(backbone, split, device)
-    names = run.evaluation.protocols or dataset.card.protocols
-    return {name: protocols.evaluate(scores, split.image_of_caption, name) for name in names}
-
-
-def write_array(path: Path, values: np.ndarray) -> None:
-    """A .npy file, atomically."""
-    write_atomic(path, lambda file: np.save(file, values))
+    return protocols.measure_all(scores, split.image_of_caption, names)
 
 
 class _StopSignal:

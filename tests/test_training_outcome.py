@@ -1,0 +1,101 @@
+"""What a finished cell says of its pairs, its labels' past and its test queries."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy import CRCL, write_grid
+
+from harness.backbones.weights import load_backbone
+from harness.data import open_dataset
+from harness.errors import HarnessError
+from harness.evaluation import protocols, scoring
+from harness.grids import load_grid
+from harness.ledger import Cell, Ledger
+from harness.training import Machine, work
+from harness.training.history import LabelHistory
+from harness.training.pairs import training_pairs
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Cell:
+    folder = tmp_path_factory.mktemp("outcome")
+    [planned] = load_grid(write_grid(folder, CRCL)).cells
+    cell = Ledger(folder / "runs").add(planned.entry("toy"))
+    assert work(cell, toy_data, Machine()) == "done", cell.failure()
+    return cell
+
+
+def test_the_last_row_of_the_history_is_the_labels(done: Cell) -> None:
+    history = np.load(done.path("label_history.npy"))
+    labels = np.load(done.path("labels.npy"))
+    assert history.shape == (4, len(labels))
+    assert history.dtype == np.float16
+    assert np.allclose(history[-1], labels, atol=1e-3)
+    assert not np.array_equal(history[1], history[-1])
+
+
+def test_every_pair_is_scored_as_the_network_sees_it(done: Cell, toy_data: Path) -> None:
+    with np.load(done.path("pairs.npz")) as file:
+        seen = dict(file)
+    dataset = open_dataset("toy", toy_data)
+    [planned] = load_grid(write_grid(done.folder.parent.parent, CRCL)).cells
+    pairs = training_pairs(planned.run, dataset)
+    assert np.array_equal(seen["clean"], pairs.clean)
+    everything = scoring.score_matrix(load_backbone(done.path("model.safetensors")), pairs.split, "cpu")
+    expected = everything[torch.from_numpy(pairs.paired_image), torch.arange(len(pairs))]
+    assert np.allclose(seen["similarity"], expected, atol=1e-5)
+    assert ((seen["match"] > 0) & (seen["match"] <= 1)).all()
+    assert seen["match"][pairs.clean].mean() > 1.3 * seen["match"][~pairs.clean].mean()
+
+
+def test_the_ranks_give_the_metrics_again(done: Cell) -> None:
+    result = done.result()
+    assert result is not None
+    with np.load(done.path("ranks.npz")) as file:
+        ranks = dict(file)
+    assert set(ranks) == {"full/i2t", "full/t2i", "full/image_of_caption"}
+    assert 100 * (ranks["full/i2t"] <= 1).mean() == pytest.approx(result["test"]["full"]["i2t_r1"])
+    assert 100 * (ranks["full/t2i"] <= 10).mean() == pytest.approx(result["test"]["full"]["t2i_r10"])
+    assert len(ranks["full/image_of_caption"]) == len(ranks["full/t2i"])
+
+
+def test_ranks_of_folds_stand_one_after_another() -> None:
+    owner = np.arange(10_000) // 2
+    scores = torch.from_numpy(np.random.default_rng(0).normal(size=(5000, 10_000)).astype(np.float32))
+    metrics, ranks = protocols.measure(scores, owner, "coco_1k_5fold")
+    assert ranks["i2t"].shape == (5000,)
+    assert np.array_equal(ranks["image_of_caption"], owner)
+    assert 100 * (ranks["t2i"] <= 5).mean() == pytest.approx(metrics["t2i_r5"])
+    second = protocols.evaluate(scores[1000:2000, 2000:4000], owner[2000:4000] - 1000, "full")
+    assert 100 * (ranks["i2t"][1000:2000] <= 10).mean() == pytest.approx(second["i2t_r10"])
+
+
+def test_a_run_without_protocols_leaves_the_test_split_alone(tmp_path: Path, toy_data: Path) -> None:
+    text = '[axes.method.a]\nmethod = "infonce"\nschedule.epochs = 1\nevaluation.protocols = []\n'
+    [planned] = load_grid(write_grid(tmp_path, text)).cells
+    cell = Ledger(tmp_path / "runs").add(planned.entry("toy"))
+    assert work(cell, toy_data, Machine()) == "done", cell.failure()
+    result = cell.result()
+    assert result is not None
+    assert result["test"] == {}
+    assert result["dev"]["rsum"] > 0
+    assert not cell.path("ranks.npz").exists()
+    assert not cell.path("label_history.npy").exists()  # InfoNCE has no labels
+
+
+def test_an_epoch_written_again_replaces_itself(tmp_path: Path) -> None:
+    history = LabelHistory(tmp_path / "h.npy", 3, 4)
+    history.write(0, np.full(4, 0.25))
+    history.write(2, np.full(4, 0.75))
+    LabelHistory(tmp_path / "h.npy", 3, 4).write(2, np.full(4, 0.5))
+    assert np.load(tmp_path / "h.npy").tolist() == [[0.25] * 4, [0.0] * 4, [0.5] * 4]
+    LabelHistory(tmp_path / "h.npy", 2, 4).write(1, np.ones(4))  # a cell begun anew with another length
+    assert np.load(tmp_path / "h.npy").tolist() == [[0.0] * 4, [1.0] * 4]
+
+
+def test_a_torn_history_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "h.npy").write_bytes(b"torn")
+    with pytest.raises(HarnessError, match=r"h\.npy: not a whole \.npy file; delete it"):
+        LabelHistory(tmp_path / "h.npy", 2, 4).write(0, np.ones(4))
