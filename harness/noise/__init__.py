@@ -1,15 +1,21 @@
-"""Noise models: which image each training caption is paired with. Adding one: one file, one line here, one
-test."""
+"""Noise models: which image each training caption is paired with, which captions are damaged. Adding one: one
+file, one line here, one test."""
 
-from harness.noise.base import NoiseModel, realised_rate, save_index
+from harness.noise.base import Descriptors, NoiseModel, realised_rate, save_index
 from harness.noise.caption_level import CaptionLevel
+from harness.noise.category_level import CategoryLevel
 from harness.noise.image_level import ImageLevel
 from harness.noise.index_file import IndexFile
+from harness.noise.similarity_dependent import SimilarityDependent
+from harness.noise.text_damage import TextDamage
 
 NOISE: dict[str, type[NoiseModel]] = {
     "caption_level": CaptionLevel,
     "image_level": ImageLevel,
     "index_file": IndexFile,
+    "category_level": CategoryLevel,
+    "similarity_dependent": SimilarityDependent,
+    "text_damage": TextDamage,
 }
 
-__all__ = ["NOISE", "NoiseModel", "realised_rate", "save_index"]
+__all__ = ["NOISE", "Descriptors", "NoiseModel", "realised_rate", "save_index"]

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from harness.noise.base import Index, NoiseModel, shuffled
+from harness.noise.base import Descriptors, Index, NoiseModel, shuffled, unseen
 
 
 class CaptionLevel(NoiseModel):
@@ -20,5 +20,5 @@ class CaptionLevel(NoiseModel):
     def __init__(self, *, rate: Annotated[float, Field(ge=0, le=1)] = 0.0) -> None:
         self.rate = rate
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
         return shuffled(image_of_caption, self.rate, rng)

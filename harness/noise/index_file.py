@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.errors import HarnessError
-from harness.noise.base import Index, NoiseModel, realised_rate
+from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, unseen
 
 _TOLERANCE = 0.005  # published files keep within 1e-4 of the rate in their name; the next rate is 0.1 away
 
@@ -37,7 +37,7 @@ class IndexFile(NoiseModel):
         self.rate = rate
         self.sha256 = sha256
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
         index = self._read()
         found_sha256 = file_sha256(self.path)
         if self.sha256 and found_sha256 != self.sha256:

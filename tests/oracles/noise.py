@@ -1,5 +1,7 @@
 """Noise one caption, one image at a time, from the same draws."""
 
+import math
+
 import numpy as np
 
 
@@ -16,3 +18,33 @@ def image_level(owner: list[int], rate: float, rng: np.random.Generator) -> list
     chosen = rng.choice(len(images), size=round(rate * len(images)), replace=False)
     replaced = dict(zip(chosen.tolist(), rng.permutation(chosen).tolist(), strict=True))
     return [replaced.get(image, image) for image in owner]
+
+
+def similarity_dependent(
+    owner: list[int], rate: float, temperature: float, vectors: list[list[float]], rng: np.random.Generator
+) -> list[int]:
+    paired = list(owner)
+    chosen = rng.choice(len(owner), size=round(rate * len(owner)), replace=False).tolist()
+    waiting = {image: [caption for caption in chosen if owner[caption] == image] for image in set(owner)}
+    for caption in chosen:
+        own = owner[caption]
+        if caption not in waiting[own]:
+            continue
+        waiting[own].remove(caption)
+        others = [image for image in sorted(waiting) if waiting[image] and image != own]
+        if not others:
+            continue
+        cosines = [sum(a * b for a, b in zip(vectors[own], vectors[image], strict=True)) for image in others]
+        if temperature == 0:
+            image = others[cosines.index(max(cosines))]
+        else:
+            weights = [len(waiting[i]) * math.exp(c / temperature) for i, c in zip(others, cosines, strict=True)]
+            mark, image = rng.random() * sum(weights), others[-1]
+            for other, weight in zip(others, weights, strict=True):
+                mark -= weight
+                if mark < 0:
+                    image = other
+                    break
+        partner = waiting[image].pop(rng.integers(len(waiting[image])))
+        paired[caption], paired[partner] = image, own
+    return paired
