@@ -2,7 +2,8 @@
 
 An image is a handful of attributes, each with one of ten values. Its regions are the values' vectors plus
 noise, each attribute in its share of the regions; its captions name the values with random words between
-them. So a model that learns finds the right caption.
+them. Its picture shows each attribute as a quarter in the value's colour. So a model that learns finds the right
+caption.
 """
 
 from collections.abc import Mapping
@@ -55,6 +56,7 @@ def write_dataset(
         if duplicated and split != "train":
             features = features.repeat(captions_per_image, axis=0)
         np.save(folder / f"{split}_ims.npy", features)
+        np.save(folder / f"{split}_pixels.npy", pictures(chosen))
         captions = [_caption(image, rng) for image in chosen for _ in range(captions_per_image)]
         (folder / f"{split}_caps.txt").write_text("".join(f"{text}\n" for text in captions), encoding="utf-8")
         ids = "".join(f"{split}-{image:05d}.png\n" for image in range(count))
@@ -70,6 +72,13 @@ def write_dataset(
         source="tests/synthetic.py",
     ).write(folder)
     return folder
+
+
+def pictures(values: np.ndarray, side: int = 16) -> np.ndarray:
+    """values (images, 4) -> uint8 (images, side, side, 3)."""
+    colours = np.random.default_rng(0).integers(0, 256, (ATTRIBUTES, VALUES, 3), dtype=np.uint8)
+    quarters = colours[np.arange(ATTRIBUTES), values].reshape(-1, 2, 2, 3)
+    return quarters.repeat(side // 2, axis=1).repeat(side // 2, axis=2)
 
 
 def _caption(values: np.ndarray, rng: np.random.Generator) -> str:

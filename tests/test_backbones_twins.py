@@ -101,7 +101,7 @@ def test_scores_gradients_and_running_averages(
             torch.testing.assert_close(fast.state_dict()[key], value, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize(("images", "captions"), [(2, 1), (1, 3), (5, 5)])
 def test_small_and_uneven_batches(name: str, images: int, captions: int) -> None:
     backbone = model(name).eval()
@@ -109,7 +109,7 @@ def test_small_and_uneven_batches(name: str, images: int, captions: int) -> None
     torch.testing.assert_close(fast_scores(backbone, data), slow_scores(backbone, data), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SIZES)
 def test_padding_changes_nothing(name: str) -> None:
     backbone = model(name).eval()
     regions, region_lengths, tokens, lengths = batch(4, 5, drop=True)
@@ -120,7 +120,7 @@ def test_padding_changes_nothing(name: str) -> None:
     torch.testing.assert_close(fast_scores(backbone, (wild, region_lengths, wide, lengths)), expected)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SIZES)
 def test_shards_of_different_widths_go_together(name: str) -> None:
     backbone = model(name).eval()
     regions, region_lengths, tokens, lengths = batch(4, 6, drop=True)
@@ -202,7 +202,7 @@ def test_pooling_with_ties_and_negative_values() -> None:
         torch.testing.assert_close(pooled[row], slow.pool(gpo, values[row, :length]))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SIZES)
 def test_bfloat16_autocast_stays_near_and_has_gradients(name: str) -> None:
     backbone = model(name).float().eval()
     data = (batch(3, 4)[0].float(), *batch(3, 4)[1:])
@@ -214,7 +214,7 @@ def test_bfloat16_autocast_stays_near_and_has_gradients(name: str) -> None:
     assert all(torch.isfinite(p.grad).all() for p in backbone.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SIZES)
 def test_a_configuration_rebuilds_the_model(name: str) -> None:
     backbone = model(name)
     again = BACKBONES[name](D, WORDS, **backbone.configuration())
@@ -229,7 +229,7 @@ def test_more_regions_than_the_model_has_places_is_one_clear_line() -> None:
         fast_scores(backbone, (regions, region_lengths, tokens, lengths))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SIZES)
 def test_lengths_that_do_not_fit_are_one_clear_line(name: str) -> None:
     backbone = model(name)
     regions, _, tokens, _ = batch(3, 4)

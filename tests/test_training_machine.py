@@ -31,7 +31,7 @@ def a_network(name: str, region_dim: int, words: int) -> Backbone:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"clip"}))  # whose transformers are not ours to compile
 def test_a_compiled_step_gives_the_same_scores_and_gradients(name: str, toy_data: Path) -> None:
     batch, region_dim, words = a_batch(toy_data)
     found = []

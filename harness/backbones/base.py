@@ -1,8 +1,9 @@
 """What a backbone is: two encoders and a similarity, the same three calls in training and in evaluation."""
 
 import inspect
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,17 +35,32 @@ class Encoded(NamedTuple):
         return Encoded(torch.cat(values), torch.cat([part.lengths for part in parts]))
 
 
+@dataclass(frozen=True)
+class Reader:
+    """A backbone's own tokens, in place of the words of the data set."""
+
+    tokenise: Callable[[Sequence[str]], list[list[int]]]  # texts -> token numbers, start and end included
+    vocabulary_size: int
+
+
 class Backbone(nn.Module):
-    """An image-text similarity model over region features and word ids.
+    """An image-text similarity model over region features and word ids, or over pixels and tokens of its own.
 
     `region_dim` and `vocabulary_size` come from the data; keyword arguments are hyperparameters, kept as
     attributes of the same names, so that `configuration()` can rebuild the model beside its weights.
     """
 
+    reads_pixels: ClassVar[bool] = False  # pictures (images, S, S, 3) in place of region features; has a `reader`
+
     def __init__(self, region_dim: int, vocabulary_size: int) -> None:
         super().__init__()
         self.region_dim = region_dim
         self.vocabulary_size = vocabulary_size
+
+    @classmethod
+    def reader(cls, **keywords: Any) -> Reader | None:
+        """The tokens of a model with these hyperparameters; None: it reads the data set's words."""
+        return None
 
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
         """regions (images, R, region_dim), lengths (images,) in 1..R: image i's regions are its first

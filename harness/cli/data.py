@@ -31,6 +31,12 @@ def command() -> None:
     type=click.Choice(["float32", "float16"]),
     help="Of the files.  [default: float32, of twemoji float16]",
 )
+@click.option(
+    "--pixels",
+    type=click.IntRange(min=8),
+    metavar="SIZE",
+    help="Keep the pictures too, as squares of SIZE pixels, for CLIP (ViT-B/32: 224).  [default: none, of twemoji 64]",
+)
 @click.option("--captions-per-image", type=click.IntRange(min=1), help="Take the first N captions of each image.")
 @click.option(
     "--test-from",

@@ -20,13 +20,17 @@ def command(network: Path, dataset: str, data: Path, split: str, device: str) ->
     from harness.errors import HarnessError
     from harness.evaluation import protocols, scoring
     from harness.training import Machine
+    from harness.training.data import read_by
 
-    opened = open_dataset(dataset, data)
+    found = open_dataset(dataset, data)
     backbone = load_backbone(network)
-    if backbone.region_dim != opened.region_dim or backbone.vocabulary_size != len(opened.vocabulary):
+    reader = backbone.reader(**backbone.configuration())
+    opened = read_by(reader, found)
+    made_for, has = (backbone.region_dim, backbone.vocabulary_size), (opened.region_dim, opened.vocabulary_size)
+    if reader is None and made_for != has:
         raise HarnessError(
-            f"{network}: made for regions of {backbone.region_dim} and {backbone.vocabulary_size} words, but {dataset} "
-            f"has {opened.region_dim} and {len(opened.vocabulary)}; use the dataset and vocabulary it was trained with"
+            f"{network}: made for regions of {made_for[0]} and {made_for[1]} words, but {dataset} has {has[0]} and "
+            f"{has[1]}; use the dataset and vocabulary it was trained with"
         )
     chosen = opened.split(split)
     where = Machine(device).torch_device()

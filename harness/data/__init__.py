@@ -4,6 +4,7 @@ from harness.data.augmentation import Augmentation
 from harness.data.batches import Batch, PairBatches
 from harness.data.cards import CARDS, DatasetCard
 from harness.data.dataset import Captions, Dataset, Split, open_dataset
+from harness.data.pixels import PixelDataset
 from harness.data.tokenizer import tokenize
 from harness.data.vocabulary import Vocabulary
 
@@ -15,6 +16,7 @@ __all__ = [
     "Dataset",
     "DatasetCard",
     "PairBatches",
+    "PixelDataset",
     "Split",
     "Vocabulary",
     "open_dataset",

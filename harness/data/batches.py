@@ -26,7 +26,7 @@ _AHEAD = 2  # batches read before they are asked for
 class Batch:
     """Pairs of an image and a caption; pair i is row i of every tensor."""
 
-    regions: Tensor  # float32 (B, R, D), zeros behind a row's region_lengths
+    regions: Tensor  # float32 (B, R, D), zeros behind a row's region_lengths; of pixels uint8 (B, S, S, 3)
     region_lengths: Tensor  # int64 (B,)
     tokens: Tensor  # int64 (B, L), zeros behind a row's lengths
     lengths: Tensor  # int64 (B,)
@@ -50,7 +50,7 @@ class PairBatches:
         *,
         batch_size: int,
         augmentation: Augmentation | None,
-        vocabulary: Vocabulary,
+        vocabulary: Vocabulary | None,  # asked for by the augmentation alone
         seed: int,
     ) -> None:
         pairs, images = len(split.captions), len(split.regions)
@@ -98,7 +98,7 @@ class PairBatches:
         tokens, lengths = self.split.captions.padded(pairs)
         regions = self.split.gather(self.paired_image[pairs])
         region_lengths = np.full(len(pairs), regions.shape[1], dtype=np.int64)
-        if self.augmentation and rng is not None:
+        if self.augmentation and self.vocabulary and rng is not None:
             tokens, lengths = self.augmentation.tokens(tokens, lengths, self.vocabulary, rng)
             regions, region_lengths = self.augmentation.regions(regions, rng)
         arrays = (regions, region_lengths, tokens, lengths, pairs)

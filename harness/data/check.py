@@ -58,6 +58,9 @@ def check_dataset(name: str, root: Path, noise_file: Path | None = None) -> list
                 findings.append(_copies(split, copies, hashes))
             images[split_name] = hashes[::copies]
             findings += [_captions(split), _coverage(dataset, split)]
+            pixels = layout.split_files(dataset.folder, split_name).pixels
+            if pixels.is_file():
+                findings.append(_pixels(split, layout.open_pixels(pixels)))
         except HarnessError as error:
             findings.append(_finding(split_name, "", error=str(error)))
     findings += _duplicates(dataset, images)
@@ -132,6 +135,21 @@ def _coverage(dataset: Dataset, split: Split) -> Finding:
     odd = f"above {UNKNOWN_SHARE:.0%} it hardly fits these captions" if share > UNKNOWN_SHARE else ""
     text = f"{share:.2%} of words are unknown to the {len(dataset.vocabulary):,} of the vocabulary ({origin})"
     return _finding(f"{split.name} vocabulary", text, warning=odd)
+
+
+def _pixels(split: Split, pixels: np.ndarray) -> Finding:
+    """The pictures: as many as there are images, and how many show nothing."""
+    blank: list[int] = []
+    rows = max(1, CHUNK_BYTES // pixels[0].nbytes)
+    for start in range(0, len(pixels), rows):
+        chunk = pixels[start : start + rows]  # (rows, S, S, 3)
+        blank += (start + np.flatnonzero((chunk == chunk[:, :1, :1]).all(axis=(1, 2, 3)))).tolist()
+        layout.release(pixels)
+    images = len(split.regions)
+    wrong = f"the split has {images:,} images" if len(pixels) != images else ""
+    odd = f"{len(blank)} are of one colour, the first is row {blank[0]}" if blank else ""
+    side = pixels.shape[1]
+    return _finding(f"{split.name} pixels", f"{len(pixels):,} pictures of {side} x {side}", error=wrong, warning=odd)
 
 
 def _duplicates(dataset: Dataset, images: dict[str, list[bytes]]) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """A data set on disk: splits, vocabulary, digest. Captions are read, features stay in a memory map."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ _SAMPLED_ROWS = 64  # feature rows of a split that its digest covers
 
 @dataclass(frozen=True)
 class Captions:
-    """Word numbers with <start> and <end>: caption i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """Word numbers with a start and an end: caption i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: np.ndarray  # int32 (words of all captions,)
     offsets: np.ndarray  # int64 (captions + 1,)
@@ -42,13 +42,23 @@ class Captions:
         tokens[inside] = self.ids[(first[:, None] + column)[inside]]
         return tokens, lengths
 
+    def replaced(self, rows: np.ndarray, by: "Captions") -> "Captions":
+        """These captions with the distinct `rows` (n,) exchanged for the n captions of `by`, in that order."""
+        source = np.arange(len(self))
+        source[rows] = len(self) + np.arange(len(by))
+        first = np.concatenate((self.offsets[:-1], len(self.ids) + by.offsets[:-1]))[source]
+        lengths = np.concatenate((self.lengths, by.lengths))[source]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        taken = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
+        return Captions(np.concatenate((self.ids, by.ids))[taken], offsets)
+
 
 @dataclass(frozen=True)
 class Split:
     """One split: distinct images, their captions, and which image each caption belongs to."""
 
     name: str
-    regions: np.ndarray  # memory map (images, R, D), float32 or float16
+    regions: np.ndarray  # memory map (images, R, D), float32 or float16; of pixels uint8 (images, S, S, 3)
     captions: Captions
     texts: list[str]  # captions as written
     image_of_caption: np.ndarray  # int64 (captions,)
@@ -133,6 +143,15 @@ class Dataset:
             self._texts[split] = layout.read_captions(files.captions)
         return self._texts[split]
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different numbers a caption may hold."""
+        return len(self.vocabulary)
+
+    def captions_of(self, texts: Sequence[str]) -> Captions:
+        """Any texts as captions of this data set, as its own are: tokens, cached, and their word numbers."""
+        return Captions(*caption_ids(cached_tokens(texts, self.folder), self.vocabulary))
+
     def tokens(self, split: str) -> Tokens:
         """The split's tokens, from the cache where there is one."""
         return cached_tokens(self.texts(split)[0], self.folder)
@@ -140,23 +159,27 @@ class Dataset:
     def _open(self, name: str) -> Split:
         texts, ids = self.texts(name)
         files = layout.split_files(self.folder, name)
+        regions = self._images(files, len(texts))
+        per_image = len(texts) // len(regions)
+        return Split(
+            name=name,
+            regions=regions,
+            captions=self.captions_of(texts),
+            texts=texts,
+            image_of_caption=np.arange(len(texts), dtype=np.int64) // per_image,
+            image_ids=layout.read_ids(files, len(regions), len(texts), ids),
+        )
+
+    def _images(self, files: layout.SplitFiles, captions: int) -> np.ndarray:
+        """What stands for the split's distinct images: region features (images, R, D)."""
         features = layout.open_features(files.features)
-        regions = layout.distinct_images(features, len(texts), self.card.captions_per_image, files.features)
+        regions = layout.distinct_images(features, captions, self.card.captions_per_image, files.features)
         if regions.shape[2] != self.region_dim:
             raise HarnessError(
                 f"{files.features}: region features of {regions.shape[2]} numbers; accepted: "
                 f"{self.region_dim}, as in {self.splits[0]}; make the splits with one encoder"
             )
-        captions = Captions(*caption_ids(self.tokens(name), self.vocabulary))
-        per_image = len(texts) // len(regions)
-        return Split(
-            name=name,
-            regions=regions,
-            captions=captions,
-            texts=texts,
-            image_of_caption=np.arange(len(texts), dtype=np.int64) // per_image,
-            image_ids=layout.read_ids(files, len(regions), len(texts), ids),
-        )
+        return regions
 
     def digest(self) -> str:
         """A sha256 over captions, ids, vocabulary file, and the features' sizes, headers and sampled rows.
@@ -176,12 +199,16 @@ class Dataset:
                 if path != files.features:
                     yield path.name, path.read_bytes()
                     continue
-                features = layout.open_features(path)
-                yield path.name, f"{path.stat().st_size} {features.dtype.str} {features.shape}".encode()
-                for row in np.unique(np.linspace(0, len(features) - 1, _SAMPLED_ROWS).astype(int)):
-                    yield f"{path.name} {row}", np.ascontiguousarray(features[row]).tobytes()
+                yield from sampled(path, layout.open_features(path))
         if self.vocabulary_file:
             yield "vocabulary", self.vocabulary_file.read_bytes()
+
+
+def sampled(path: Path, rows: np.ndarray) -> Iterator[tuple[str, bytes]]:
+    """What a digest covers of an array: size, header, and rows spread evenly over it."""
+    yield path.name, f"{path.stat().st_size} {rows.dtype.str} {rows.shape}".encode()
+    for row in np.unique(np.linspace(0, len(rows) - 1, _SAMPLED_ROWS).astype(int)):
+        yield f"{path.name} {row}", np.ascontiguousarray(rows[row]).tobytes()
 
 
 def missing(name: str, folder: Path, files: list[str], card: DatasetCard) -> HarnessError:

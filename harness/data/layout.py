@@ -1,5 +1,7 @@
 """The field's folder layout (SCAN, NCR): {train,dev,test,testall}_ims.npy, _caps.txt or _caps.tsv, _ids.txt.
 
+One file is ours: _pixels.npy, the pictures themselves, for a backbone that reads those.
+
 Features stay in a memory map, 33 GB of them included. Some published dev and test files hold one feature row
 per caption instead of one per image: those copies are recognised and left out by a stride, so nothing is read
 or copied for it.
@@ -22,11 +24,12 @@ _SAMPLED_GROUPS = 16  # images whose rows are compared to tell copies; `check` c
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The files of one split; `ids` need not exist."""
+    """The files of one split; `ids` and `pixels` need not exist."""
 
     features: Path
     captions: Path
     ids: Path
+    pixels: Path
 
     @property
     def missing(self) -> list[str]:
@@ -45,7 +48,8 @@ def split_files(folder: Path, split: str) -> SplitFiles:
         split = "testall"
     tsv = folder / f"{split}_caps.tsv"
     captions = tsv if tsv.is_file() else folder / f"{split}_caps.txt"
-    return SplitFiles(folder / f"{split}_ims.npy", captions, folder / f"{split}_ids.txt")
+    features, ids, pixels = (folder / f"{split}_{end}" for end in ("ims.npy", "ids.txt", "pixels.npy"))
+    return SplitFiles(features, captions, ids, pixels)
 
 
 def read_text(path: Path) -> str:
@@ -91,18 +95,33 @@ def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
 
 def open_features(path: Path) -> np.ndarray:
     """The features as a read-only memory map (rows, regions, dim), float32 or float16."""
-    try:
-        features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise HarnessError(f"{path}: not a whole .npy file ({error}); copy the file again") from None
-    if not isinstance(features, np.ndarray):
-        raise HarnessError(f"{path}: an .npz archive; accepted: one array as numpy.save writes it")
+    features = _mapped(path)
     accepted = "accepted: (images, regions, dim) of float32 or float16, none of them 0"
     if features.ndim != 3 or 0 in features.shape:
         raise HarnessError(f"{path}: shape {features.shape}; {accepted}")
     if features.dtype not in (np.float32, np.float16):
         raise HarnessError(f"{path}: dtype {features.dtype}; {accepted}")
     return features
+
+
+def open_pixels(path: Path) -> np.ndarray:
+    """The pictures as a read-only memory map (images, S, S, 3), uint8 RGB."""
+    pixels = _mapped(path)
+    if pixels.ndim != 4 or pixels.shape[1:] != (pixels.shape[1], pixels.shape[1], 3) or 0 in pixels.shape:
+        raise HarnessError(f"{path}: shape {pixels.shape}; accepted: (images, S, S, 3), squares of RGB")
+    if pixels.dtype != np.uint8:
+        raise HarnessError(f"{path}: dtype {pixels.dtype}; accepted: uint8")
+    return pixels
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise HarnessError(f"{path}: not a whole .npy file ({error}); copy the file again") from None
+    if not isinstance(array, np.ndarray):
+        raise HarnessError(f"{path}: an .npz archive; accepted: one array as numpy.save writes it")
+    return array
 
 
 def rows_repeat(features: np.ndarray, times: int) -> bool:
@@ -157,10 +176,12 @@ def read_ids(files: SplitFiles, images: int, captions: int, from_captions: list[
 def gather(regions: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The regions of `images` (n,), in that order, as float32 (n, R, D), read from disk in file order.
 
+    Pixels stay uint8 (n, S, S, 3): a quarter of the memory, and the backbone scales them where it computes.
     The pages read are given back at once, so that the process's resident memory does not grow to the file's
     size.
     """
-    batch = np.empty((len(images), *regions.shape[1:]), dtype=np.float32)
+    dtype = regions.dtype if regions.dtype == np.uint8 else np.float32
+    batch = np.empty((len(images), *regions.shape[1:]), dtype=dtype)
     for position in np.argsort(images, kind="stable"):
         batch[position] = regions[images[position]]
     release(regions)

@@ -1,10 +1,12 @@
 """A run's nested table, as a spec file gives it, into a checked `RunSpec`."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.backbones import BACKBONES
+from harness.backbones.pretrained import folder_sha256
 from harness.data.cards import CARDS
 from harness.errors import HarnessError, suggest
 from harness.evaluation.protocols import PROTOCOLS
@@ -36,7 +38,8 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     components = {
         kind: resolve(table[kind], catalogue, kind=kind, where=where) for kind, catalogue in CATALOGUES.items()
     }
-    components["noise"] = _pinned(components["noise"])
+    components["noise"] = _pinned(components["noise"], "path", file_sha256)
+    components["backbone"] = _pinned(components["backbone"], "model", folder_sha256)
     try:
         run = RunSpec(**{**table, **components})
     except ValidationError as error:
@@ -44,6 +47,11 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     for protocol in run.evaluation.protocols or ():
         if protocol not in PROTOCOLS:
             raise HarnessError(f"{where}: evaluation.protocols: {protocol!r}; {suggest(protocol, PROTOCOLS)}")
+    if run.augmentation is not None and BACKBONES[run.backbone.name].reads_pixels:
+        raise HarnessError(
+            f"{where}: augmentation: touches words and regions, but backbone {run.backbone.name} reads pictures and "
+            "tokens of its own; accepted: none; remove augmentation"
+        )
     card = CARDS.get(run.dataset)
     if card is not None and card.noise == "real" and run.noise.parameters.get("rate"):
         raise HarnessError(f"{where}: noise.rate: {run.dataset} carries real noise; its rate is 0")
@@ -56,12 +64,13 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     return run
 
 
-def _pinned(noise: Component) -> Component:
-    """An index file by its content: the digest of what lies at its path, where the spec names none."""
-    if "sha256" not in noise.parameters or noise.parameters["sha256"]:
-        return noise
-    digest = file_sha256(noise.parameters["path"])
-    return noise.model_copy(update={"parameters": {**noise.parameters, "sha256": digest}})
+def _pinned(component: Component, place: str, digest: Callable[[str], str]) -> Component:
+    """A file or folder by its content: the digest of what lies at its place, where the spec names none."""
+    parameters = component.parameters
+    if "sha256" not in parameters or parameters["sha256"]:
+        return component
+    pinned = {**parameters, "sha256": digest(parameters[place])}
+    return component.model_copy(update={"parameters": pinned})
 
 
 def _accepted(error: ValidationError) -> list[str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.backbones.weights import load_backbone
-from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
 from harness.ledger import Cell, Claim, Ledger
 from harness.spec import RunSpec
 from harness.training import Machine
+from harness.training.data import open_for
 from harness.training.machine import environment
 from harness.training.outcome import write_arrays
 
@@ -72,10 +72,10 @@ def _entry(members: Sequence[Cell], name: str | None) -> dict[str, Any]:
 
 def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machine: Machine) -> dict[str, Any]:
     device = machine.torch_device()
-    dataset = open_dataset(run.dataset, data)
-    split = dataset.split("test")
     total = None
     for member in members:
+        dataset = open_for(RunSpec.from_table(member.spec["run"]), data)
+        split = dataset.split("test")
         backbone = load_backbone(member.path("model.safetensors")).to(device)
         scores = scoring.score_matrix(backbone, split, device)
         total = scores if total is None else total.add_(scores)

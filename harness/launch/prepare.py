@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.data import open_dataset
+from harness.backbones import BACKBONES
 from harness.grids import CellSpec
 
 
@@ -13,18 +13,22 @@ def prepare_data(cells: Sequence[CellSpec], root: Path) -> None:
     Raises:
         HarnessError: data are missing, or noise does not fit them.
     """
+    from harness.training.data import open_for
     from harness.training.pairs import training_pairs
 
-    if any(cell.run.dataset == "twemoji" for cell in cells):
+    pictures = {cell.fingerprint for cell in cells if BACKBONES[cell.run.backbone.name].reads_pixels}
+    emoji = {cell.fingerprint for cell in cells if cell.run.dataset == "twemoji"}
+    if emoji:
         from harness.data.build import ensure_twemoji
 
-        ensure_twemoji(root, say=print)
-    seen: set[tuple[str, str]] = set()
+        ensure_twemoji(root, pixels=bool(emoji & pictures), say=print)
+    seen: set[tuple[str, ...]] = set()
     for cell in cells:
-        key = (cell.run.dataset, cell.run.noise.model_dump_json())
+        reads = cell.run.backbone.model_dump_json() if cell.fingerprint in pictures else ""
+        key = (cell.run.dataset, cell.run.noise.model_dump_json(), reads)
         if key not in seen:
             seen.add(key)
-            dataset = open_dataset(cell.run.dataset, root)
+            dataset = open_for(cell.run, root)
             training_pairs(cell.run, dataset)
             dataset.split("dev")
             dataset.split("test")

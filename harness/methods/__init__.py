@@ -7,6 +7,7 @@ from harness.methods.infonce import InfoNCE
 from harness.methods.rcl import RCL
 from harness.methods.sum_hinge import SumHinge
 from harness.methods.triplet import Triplet
+from harness.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {
     "crcl": CRCL,
@@ -14,6 +15,7 @@ METHODS: dict[str, type[Method]] = {
     "sum_hinge": SumHinge,
     "infonce": InfoNCE,
     "rcl": RCL,
+    "zero_shot": ZeroShot,
 }
 
 __all__ = ["METHODS", "Method", "Phase", "Progress"]

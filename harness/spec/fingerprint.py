@@ -11,6 +11,7 @@ ALGORITHM = 1
 # Keywords that change where or how something is computed and not what: a file's place (what is in it counts through
 # its sha256), and how much of a similarity is computed at once.
 OUTSIDE = ("path", "chunk", "recompute")
+PLACES = ("model",)  # the same, but only where a sha256 stands beside it: else the name is all there is (a hub's)
 
 
 def fingerprint(run: RunSpec) -> str:
@@ -18,7 +19,7 @@ def fingerprint(run: RunSpec) -> str:
     table = run.table()
     for part in table.values():
         if isinstance(part, dict):
-            for key in OUTSIDE:
+            for key in OUTSIDE + (PLACES if part.get("sha256") else ()):
                 part.pop(key, None)
     canonical = json.dumps({"algorithm": ALGORITHM, **table}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -92,7 +92,7 @@ class Trainer:
             self.pairs.paired_image,
             batch_size=run.schedule.batch_size,
             augmentation=Augmentation(**run.augmentation.model_dump()) if run.augmentation else None,
-            vocabulary=dataset.vocabulary,
+            vocabulary=dataset.vocabulary if run.augmentation else None,
             seed=run.seed,
         )
         self.dev = dataset.split("dev").images(run.evaluation.dev_images or dataset.card.dev_images)
@@ -121,6 +121,8 @@ class Trainer:
         """
         self._resume()
         self._pace = _Pace(self._steps_left())
+        if not self.phases:  # a method that trains nothing: the network as it begins is the one to select
+            self._record_epoch()
         while self.at.piece < len(self.phases):
             phase = self.phases[self.at.piece]
             while self.at.epoch < phase.epochs:
@@ -174,12 +176,14 @@ class Trainer:
             seconds_left=self._pace.seconds_left, share_done=self._pace.share_done,
         )  # fmt: skip
 
-    def _finish_epoch(self) -> None:
+    def _record_epoch(self) -> None:
+        """Dev and labels as they stand: a row, and the best network so far."""
         began = time.monotonic()
         means, samples = self.meters.close()
         dev = self._evaluate_dev()
         values = {f"train/{name}": value for name, value in means.items()}
-        values |= {"train/lr": self.optimizer.param_groups[0]["lr"]}
+        if means:
+            values["train/lr"] = self.optimizer.param_groups[0]["lr"]
         values |= {f"dev/{name}": value for name, value in dev.items()}
         values |= self.label_report()
         self._label_auc = values.get("labels/auc")
@@ -205,8 +209,12 @@ class Trainer:
                 "steps": samples,
             }
         )
-        at.epoch, at.step, at.epochs = at.epoch + 1, 0, at.epochs + 1
         self.epoch_seconds = 0.0
+
+    def _finish_epoch(self) -> None:
+        self._record_epoch()
+        at = self.at
+        at.epoch, at.step, at.epochs = at.epoch + 1, 0, at.epochs + 1
         last_of_piece = at.epoch == self.phases[at.piece].epochs
         if not last_of_piece:  # the end of a piece is saved by `_next_piece`, with the network that follows
             self._save(0.0)
@@ -230,7 +238,7 @@ class Trainer:
     def _initialise(self) -> None:
         run = self.run
         torch.manual_seed(seed_for("init", run.seed, self.at.piece))
-        network: Backbone = build(run.backbone, BACKBONES, self.dataset.region_dim, len(self.dataset.vocabulary))
+        network: Backbone = build(run.backbone, BACKBONES, self.dataset.region_dim, self.dataset.vocabulary_size)
         self.backbone = network.to(self.device)
         optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[run.schedule.optimizer]
         self.optimizer = optimizer(

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.backbones.weights import save_backbone
-from harness.data import Dataset, open_dataset
+from harness.data import Dataset
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
 from harness.ledger import Cell, Claim, ClaimLost
 from harness.spec import RunSpec
+from harness.training.data import open_for
 from harness.training.machine import Machine, environment
 from harness.training.outcome import score_pairs, write_array, write_arrays
 from harness.training.trainer import Interrupted, Trainer
@@ -55,7 +56,7 @@ def work(cell: Cell, data: Path, machine: Machine) -> Outcome:
 
 def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSignal") -> None:
     run = RunSpec.from_table(cell.spec["run"])
-    dataset = open_dataset(run.dataset, data)
+    dataset = open_for(run, data)
     trainer = Trainer(run, dataset, cell, machine, report=claim.report, guard=claim.verify, stop=stop.is_set)
     write_array(cell.path("noise.npy"), trainer.pairs.paired_image)
     best = trainer.fit()

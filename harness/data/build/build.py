@@ -3,7 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from harness.data.build.captions import Manifest, read_captions
 from harness.data.build.encode import encode
 from harness.data.build.encoders import EFFICIENTNET_LITE0, Encoder, open_encoder
 from harness.data.build.pictures import Pictures
+from harness.data.build.pixels import add_pixels
 from harness.data.build.store import SETTINGS, Store, refuse_other_settings
 from harness.data.cards import DatasetCard
 from harness.errors import HarnessError
@@ -32,6 +34,7 @@ class Recipe:
         dtype: of the files; float16 halves them.
         batch_size: pictures encoded at once.
         device: auto, cpu, cuda or mps.
+        pixels: side of the squares that the pictures themselves are kept as; None: they are not.
     """
 
     encoder: str = EFFICIENTNET_LITE0
@@ -39,6 +42,7 @@ class Recipe:
     dtype: Literal["float32", "float16"] = "float32"
     batch_size: int = 16
     device: str = "auto"
+    pixels: int | None = None
 
 
 def quiet(line: str) -> None:
@@ -97,10 +101,24 @@ def build_manifest(
 ) -> Path:
     """`build_dataset` from a manifest; fills counts and shapes into `card`; `wait` for another builder."""
     out = out.absolute()
+    with alone(out, wait=wait):
+        _build(manifest, images, out, recipe, card, overwrite, say)
+        if recipe.pixels is not None:
+            add_pixels(out, Pictures(images), recipe.pixels, say=say)
+    return out
+
+
+@contextmanager
+def alone(out: Path, *, wait: bool) -> Iterator[None]:
+    """The right to build `out`, held by one process at a time; `wait` for another one's end.
+
+    Raises:
+        HarnessError: another process has it.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out.with_name(f".{out.name}.lock"), timeout=-1 if wait else 0):
-            return _build(manifest, images, out, recipe, card, overwrite, say)
+            yield
     except Timeout:
         raise HarnessError(
             f"{out}: another process is building it; wait for it, or stop it and run this command again"
@@ -109,7 +127,7 @@ def build_manifest(
 
 def _build(
     manifest: Manifest, images: Path, out: Path, recipe: Recipe, card: DatasetCard, overwrite: bool, say: Say
-) -> Path:
+) -> None:
     _refuse_foreign(out)
     pictures = Pictures(images)
     names = [item.image for item in manifest.items()]
@@ -125,9 +143,11 @@ def _build(
         "dtype": recipe.dtype,
     }
     if not overwrite and (former := read_json(out / SETTINGS)) is not None:
+        pixels = former.pop("pixels", None)  # `add_pixels` looks after these
         refuse_other_settings(out, "a finished dataset", former, settings)
-        say(f"{out}: already built with these settings, nothing to do")
-        return out
+        done = recipe.pixels in (None, pixels)
+        say(f"{out}: already built with these settings, {'nothing to do' if done else 'pixels are added'}")
+        return
 
     counts = {split: len(items) for split, items in manifest.splits.items()}
     shape = f"{recipe.regions} regions of {encoder.region_dim}, {recipe.dtype}"
@@ -150,7 +170,6 @@ def _build(
     rate = (len(names) - before) / (time.monotonic() - started)
     size = sum({file.stat().st_ino: file.stat().st_size for file in out.glob("*_ims.npy")}.values()) / 2**20
     say(f"{out}: built, {rate:.0f} images/s, {size:,.0f} MiB of features")
-    return out
 
 
 def _write_texts(manifest: Manifest, store: Store) -> None:

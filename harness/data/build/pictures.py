@@ -81,6 +81,22 @@ class Pictures:
         except Exception as error:  # as above
             raise self._unreadable(name, error) from None
 
+    def cut(self, name: str, size: int) -> np.ndarray:
+        """One picture as CLIP's preprocessing cuts it, uint8 (size, size, 3): short side resized, middle kept.
+
+        Raises:
+            HarnessError: the file is damaged.
+        """
+        try:
+            with self._open(name) as file, self._image.open(file) as picture:
+                whole = self._on_white(picture)
+                width, height = (int(size * side / min(whole.size)) for side in whole.size)
+                whole = whole.resize((width, height), self._image.Resampling.BICUBIC)
+                left, top = (width - size) // 2, (height - size) // 2
+                return np.asarray(whole.crop((left, top, left + size, top + size)))
+        except Exception as error:  # as above
+            raise self._unreadable(name, error) from None
+
     def _open(self, name: str) -> IO[bytes]:
         if self._zip is None:
             return open(self.source / name, "rb")

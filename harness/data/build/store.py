@@ -5,9 +5,9 @@ disk a map kills the process (SIGBUS), a write raises an error that can be told 
 the space is reserved before the first picture is encoded.
 """
 
-import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from io import FileIO
@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.files import disk_full, read_json, write_atomic, write_json
+from harness.files import FULL, disk_full, read_json, write_atomic, write_json
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PROGRESS = "progress.json"
 SETTINGS = "build.json"  # also what marks a finished folder as made by a build
 
@@ -79,14 +78,14 @@ class Store:
             )
         self.done, self._stamps = progress["done"], digest
 
-    def create(self, split: str, shape: tuple[int, int, int], dtype: str) -> None:
-        """Open `{split}_ims.npy` (images, R, D); a new file gets its full size at once.
+    def create(self, split: str, shape: tuple[int, ...], dtype: str, *, kind: str = "ims") -> None:
+        """Open `{split}_{kind}.npy` (images, R, D), of pixels (images, S, S, 3); a new file gets its full size at once.
 
         Raises:
             HarnessError: the disk has no room for it; an empty build is taken away again.
         """
-        path = self.folder / f"{split}_ims.npy"
-        self._row_bytes = shape[1] * shape[2] * np.dtype(dtype).itemsize
+        path = self.folder / f"{split}_{kind}.npy"
+        self._row_bytes = math.prod(shape[1:]) * np.dtype(dtype).itemsize
         rows = shape[0] * self._row_bytes
         try:
             if not path.exists():
@@ -102,13 +101,16 @@ class Store:
                 shutil.rmtree(self.folder, ignore_errors=True)  # gives the reserved space back
             if error.errno not in FULL:
                 raise
+            what, less = kind, "fewer --pixels"
+            if kind == "ims":
+                what, less = "features", "fewer --regions or --dtype float16"
             raise HarnessError(
-                f"{path}: no space left on the disk for {rows / 2**20:,.1f} MiB of features "
-                f"({free / 2**20:,.1f} MiB free); make room, or ask for fewer --regions or --dtype float16"
+                f"{path}: no space left on the disk for {rows / 2**20:,.1f} MiB of {what} "
+                f"({free / 2**20:,.1f} MiB free); make room, or ask for {less}"
             ) from error
 
     def write(self, split: str, row: int, features: np.ndarray, stamps: list[str]) -> None:
-        """Put features (n, R, D), already of the file's type, at `row`; `save` makes them count."""
+        """Put features (n, R, D) or pixels, already of the file's type, at `row`; `save` makes them count."""
         file, start = self._files[split]
         try:
             file.seek(start + row * self._row_bytes)
