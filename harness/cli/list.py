@@ -10,7 +10,7 @@ from rich.table import Table
 @click.command()
 @click.argument("component", required=False)
 def command(component: str | None) -> None:
-    """What there is: experiments, reports, methods, backbones, noise models, datasets.
+    """What there is: experiments, sweeps, reports, methods, backbones, noise models, datasets.
 
     With the name of a COMPONENT (a method, backbone or noise model): what it does and its hyperparameters.
     """

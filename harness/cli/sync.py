@@ -19,6 +19,7 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
     from harness.ledger import Ledger
     from harness.reporting.curves import figures
     from harness.tracking import forget, mirror_cell, open_store
+    from harness.tracking.sweep import mirror_sweep
 
     cells = list(Ledger(runs).cells())
     if not cells:
@@ -30,5 +31,7 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
         if rebuild:
             forget(opened, cell)
         mirror_cell(opened, cell, figures=figures)
+    for sweep in sorted((runs / "sweeps").glob("*/sweep.json")):
+        mirror_sweep(opened, sweep.parent)
     seconds = time.monotonic() - begin
     print(f"{opened.uri}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s")

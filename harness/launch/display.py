@@ -1,7 +1,7 @@
 """What the workers are doing, on the screen: read from their heartbeats, so any pool sees every worker."""
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from rich.console import Console, Group
@@ -16,12 +16,14 @@ from harness.ledger import Cell
 class Display:
     """A line per running cell and one for the whole grid; plain lines where there is no terminal."""
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells = cells
+    def __init__(self, cells: Iterable[Cell], summary: Callable[[], tuple[str, int, int]] | None = None) -> None:
+        """`summary`: the last line in words, what is done and of how much; by default what the states say."""
+        self.cells = list(cells)
+        self.summary = summary
         self.console = Console(soft_wrap=True)  # a line of a log stays a line
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
-        self._told: dict[Cell, str] = {cell: cell.state() for cell in cells}
-        self._width = max((len(cell.name) for cell in cells), default=0)
+        self._told: dict[Cell, str] = {cell: cell.state() for cell in self.cells}
+        self._width = max((len(cell.name) for cell in self.cells), default=0)
         self._epochs: dict[Cell, tuple[int, int]] = {}
 
     def __enter__(self) -> "Display":
@@ -32,6 +34,22 @@ class Display:
     def __exit__(self, *_: object) -> None:
         if self.live:
             self.live.stop()
+
+    def add(self, cell: Cell) -> None:
+        """Follow one cell more."""
+        if cell not in self._told:
+            self.cells.append(cell)
+            self._told[cell] = "waiting"
+            self._width = max(self._width, len(cell.name))
+
+    def drop(self, cell: Cell) -> None:
+        """Follow a cell no longer."""
+        if self._told.pop(cell, None) is not None:
+            self.cells.remove(cell)
+
+    def say(self, line: str, style: str | None = None) -> None:
+        """A line above what runs."""
+        self.console.print(line, highlight=False, style=style)
 
     def update(self, running: Container[Cell]) -> None:
         """Tell what ended since the last call and show what runs."""
@@ -50,10 +68,12 @@ class Display:
         name = cell.name.ljust(self._width)
         if state == "done":
             result = cell.result() or {}
-            rsum = "  ".join(f"{protocol} rSum {m['rsum']:.1f}" for protocol, m in result["test"].items())
+            rsum = "test " + "  ".join(f"{protocol} rSum {m['rsum']:.1f}" for protocol, m in result["test"].items())
+            if not result["test"]:  # a trial of a search: it has none
+                rsum = f"dev rSum {result['dev']['rsum']:.1f}"
             auc = result["labels"].get("labels/auc")
             labels = f"  label AUC {auc:.3f}" if auc is not None else ""
-            self.console.print(f"done    {name}  test {rsum}{labels}  {clock(result['seconds'])}", highlight=False)
+            self.console.print(f"done    {name}  {rsum}{labels}  {clock(result['seconds'])}", highlight=False)
         elif state == "failed":
             error = (cell.failure() or {}).get("error", "")
             self.console.print(f"failed  {name}  {error}", style="red", highlight=False)
@@ -82,10 +102,11 @@ class Display:
             table.add_row(cell.name, ProgressBar(total=1.0, completed=share, width=24), describe(beat))
         states = list(self._told.values())
         done, failed = states.count("done"), states.count("failed")
-        summary = Text(f"{done} of {len(states)} cells done, {len(active)} running, {failed} failed", style="bold")
-        bar = ProgressBar(total=len(states), completed=done + shares, width=24)
+        words, total = f"{done} of {len(states)} cells done, {len(active)} running, {failed} failed", len(states)
+        if self.summary:
+            words, done, total = self.summary()
         foot = Table.grid(padding=(0, 2))
-        foot.add_row(summary, bar)
+        foot.add_row(Text(words, style="bold"), ProgressBar(total=total, completed=done + shares, width=24))
         return Group(table, foot)
 
 

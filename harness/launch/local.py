@@ -26,12 +26,85 @@ Update = Callable[[Iterable[Cell]], None]
 
 
 @dataclass
-class _Pool:
+class Pool:
+    """Cells on their way: `waiting` for a place among `jobs`, `running` here, or `elsewhere`, in another pool."""
+
     command: Callable[[Cell], list[str]]
     jobs: int
-    waiting: list[Cell]
+    waiting: list[Cell] = field(default_factory=list)
     running: dict[Cell, subprocess.Popen[bytes]] = field(default_factory=dict)
     elsewhere: dict[Cell, float] = field(default_factory=dict)  # cell -> when to look again
+
+    def __contains__(self, cell: Cell) -> bool:
+        return cell in self.running or cell in self.elsewhere or cell in self.waiting
+
+    def start(self) -> None:
+        """Start workers for waiting cells while there are places."""
+        now = time.monotonic()
+        for cell, due in list(self.elsewhere.items()):
+            if now >= due:
+                del self.elsewhere[cell]
+                self.waiting.append(cell)
+        while self.waiting and len(self.running) < self.jobs:
+            cell = self.waiting.pop(0)
+            state = cell.state()
+            if state == "done":
+                continue
+            if state == "running":
+                self.elsewhere[cell] = now + ELSEWHERE
+                continue
+            threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+            environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
+            log = open(cell.path("log.txt"), "ab")  # noqa: SIM115 (the worker keeps it)
+            with log:
+                self.running[cell] = subprocess.Popen(
+                    self.command(cell), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment,
+                    start_new_session=True,
+                )  # fmt: skip
+
+    def collect(self) -> dict[Cell, str]:
+        """Let go of the workers that have ended; gives those that ended before their cell and how, in words."""
+        died = {}
+        for cell, process in list(self.running.items()):
+            if process.poll() is None:
+                continue
+            del self.running[cell]
+            state = cell.state()
+            if state == "running":  # another pool's worker was quicker
+                self.elsewhere[cell] = time.monotonic() + ELSEWHERE
+            elif state in ("waiting", "interrupted") and process.returncode != 0:
+                how = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
+                died[cell] = f"the worker ended with {how} before it could say why"
+        return died
+
+    def terminate(self, cell: Cell) -> None:
+        """Ask a cell's worker, if it is here, to write its checkpoint and end."""
+        if cell in self.running:
+            self.running[cell].send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Ask all of them; they need a moment for the step they are in."""
+        for cell in self.running:
+            self.terminate(cell)
+        for process in self.running.values():
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def write_death(cell: Cell, how: str) -> None:
+    """For a worker that could not: what its log ends with."""
+    tail = cell.path("log.txt").read_text(errors="replace")[-4000:]
+    cell.write_failure(how, tail, cell.heartbeat())
+
+
+def worker_command(data: Path, options: Sequence[str]) -> Callable[[Cell], list[str]]:
+    """What starts a worker for a cell; `options` are passed on to `harness cell` (device, precision, ...)."""
+    return lambda cell: [
+        sys.executable, "-m", "harness", "cell", cell.fingerprint,
+        "--runs", str(cell.folder.parent), "--data", str(data), *options,
+    ]  # fmt: skip
 
 
 def run_cells(
@@ -54,80 +127,25 @@ def run_cells(
     Returns:
         The state of each cell. KeyboardInterrupt stops the workers after their checkpoints.
     """
-
-    def command(cell: Cell) -> list[str]:
-        return [
-            sys.executable, "-m", "harness", "cell", cell.fingerprint,
-            "--runs", str(cell.folder.parent), "--data", str(data), *worker_options,
-        ]  # fmt: skip
-
-    pool = _Pool(command, jobs, [cell for cell in cells if cell.state() != "done"])
-    with _sigterm_as_interrupt(), Display(cells) as display, _following(cells, update):
+    pool = Pool(worker_command(data, worker_options), jobs, [cell for cell in cells if cell.state() != "done"])
+    with sigterm_as_interrupt(), Display(cells) as display, following(cells, update):
         try:
             while pool.waiting or pool.running or pool.elsewhere:
-                _start(pool)
-                _collect(pool)
+                pool.start()
+                for cell, how in pool.collect().items():
+                    write_death(cell, how)
                 display.update(pool.running)
                 time.sleep(POLL)
         except KeyboardInterrupt:
-            _stop(pool)
+            pool.stop()
             raise
         finally:
             display.update({})
     return {cell: cell.state() for cell in cells}
 
 
-def _start(pool: _Pool) -> None:
-    now = time.monotonic()
-    for cell, due in list(pool.elsewhere.items()):
-        if now >= due:
-            del pool.elsewhere[cell]
-            pool.waiting.append(cell)
-    while pool.waiting and len(pool.running) < pool.jobs:
-        cell = pool.waiting.pop(0)
-        state = cell.state()
-        if state == "done":
-            continue
-        if state == "running":
-            pool.elsewhere[cell] = now + ELSEWHERE
-            continue
-        threads = str(max(1, (os.cpu_count() or 1) // pool.jobs))
-        environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-        log = open(cell.path("log.txt"), "ab")  # noqa: SIM115 (the worker keeps it)
-        with log:
-            pool.running[cell] = subprocess.Popen(
-                pool.command(cell), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment,
-                start_new_session=True,
-            )  # fmt: skip
-
-
-def _collect(pool: _Pool) -> None:
-    for cell, process in list(pool.running.items()):
-        if process.poll() is None:
-            continue
-        del pool.running[cell]
-        state = cell.state()
-        if state == "running":  # another pool's worker was quicker
-            pool.elsewhere[cell] = time.monotonic() + ELSEWHERE
-        elif state in ("waiting", "interrupted") and process.returncode != 0:
-            died = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
-            tail = cell.path("log.txt").read_text(errors="replace")[-4000:]
-            cell.write_failure(f"the worker ended with {died} before it could say why", tail, cell.heartbeat())
-
-
-def _stop(pool: _Pool) -> None:
-    """Ask the workers to write their checkpoints and end; they need a moment for the step they are in."""
-    for process in pool.running.values():
-        process.send_signal(signal.SIGTERM)
-    for process in pool.running.values():
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """A launcher that is asked to end (by a batch system, say) stops its workers as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -140,7 +158,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def _following(cells: Sequence[Cell], update: Update) -> Iterator[None]:
+def following(cells: Sequence[Cell], update: Update) -> Iterator[None]:
     """Calls `update(cells)` every few seconds from a thread, so no worker ever waits for it; at the end once more."""
     end = threading.Event()
 

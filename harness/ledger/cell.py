@@ -27,7 +27,7 @@ class Cell:
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """{"fingerprint", "grid", "cell", "labels", "run"}; see `Ledger.add`."""
+        """{"fingerprint", "grid", "cell", "labels", "run"}, of a trial also {"sweep", "trial"}; see `Ledger.add`."""
         spec = read_json(self.folder / "spec.json")
         if spec is None:
             raise HarnessError(f"{self.folder}: holds no spec.json, so it is not a cell of this ledger")

@@ -1,0 +1,102 @@
+"""`harness sweep`: search hyperparameters on dev."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.search import Sweep
+
+
+@click.command()
+@click.argument("spec")
+@options.runs
+@options.data
+@options.smoke
+@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at once.")
+@click.option("--trials", type=click.IntRange(min=1), help="How many in all.  [default: what the sweep says]")
+@click.option(
+    "--storage", metavar="URL", envvar="HARNESS_STORAGE",
+    help="A database for the study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
+)  # fmt: skip
+@options.machine
+def command(
+    spec: str,
+    runs: Path,
+    data: Path,
+    smoke: bool,
+    jobs: int,
+    trials: int | None,
+    storage: str | None,
+    device: str,
+    precision: str,
+    compile_: bool,
+    checkpoint_seconds: float,
+) -> None:
+    """Search the space of SPEC (a name in sweeps/ or a .toml file) for the best dev score.
+
+    Trial 0 is the paper's setting. Running it again does what is missing of the budget: killed trials continue from
+    their checkpoint. Several may run at once, sharing the runs folder. At the end the winner alone is scored on
+    test, once, and NAME_best.toml confirms it on several seeds with `harness run`.
+    """
+    from harness.grids import CellSpec
+    from harness.launch.prepare import prepare_data
+    from harness.ledger import Ledger
+    from harness.reporting.curves import figures
+    from harness.search import load_sweep
+    from harness.search.launcher import Launcher, settings_of, words
+    from harness.search.outcome import write_outcome
+    from harness.search.records import sweep_folder, winner
+    from harness.search.study import Study
+    from harness.spec import fingerprint
+    from harness.tracking.sweep import SweepMirror
+    from harness.training import Machine
+
+    sweep = load_sweep(spec, smoke=smoke, trials=trials)
+    machine = Machine(device, precision, compile_, checkpoint_seconds)  # type: ignore[arg-type]
+    machine.torch_device()  # a missing device is told now, not by every worker
+    run = sweep.run(sweep.paper)
+    prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)
+    worker_options = [
+        "--device", device, "--precision", precision, "--compile" if compile_ else "--no-compile",
+        "--checkpoint-seconds", str(checkpoint_seconds),
+    ]  # fmt: skip
+    ledger, folder = Ledger(runs), sweep_folder(sweep.name, runs)
+    study = Study(sweep, folder, storage)
+    try:
+        launcher = Launcher(sweep, study, ledger, data, jobs=jobs, worker_options=worker_options)
+        mirror = SweepMirror(
+            None, runs, folder, figures=figures, sweep_figures=lambda _: _drawn(sweep, runs, smoke=smoke)
+        )
+        rows = launcher.run(mirror.update)
+        importance = study.importance()
+    finally:
+        study.close()
+    summary = write_outcome(sweep, rows, importance, folder=folder, ledger=ledger, data=data, machine=machine)
+    mirror.update(launcher.cells)
+    if mirror.complaint:
+        print(f"warning: {mirror.complaint}", file=sys.stderr)
+    best = winner(rows, sweep.direction)
+    assert best is not None
+    counts = ", ".join(f"{count} {state.lower()}" for state, count in summary["trials"].items())
+    test = "  ".join(f"test {protocol} rSum {m['rsum']:.1f}" for protocol, m in summary["test"].items())
+    print(f"{sweep.name}: {len(rows)} trials, {counts}")
+    print(f"winner  trial {best.number}: {settings_of(best)}  {words(sweep, best.value)}  {test}")
+    print(f"paper   trial 0: {settings_of(rows[0])}  {words(sweep, rows[0].value)}")
+    print(f"confirm {len(sweep.seeds)} seeds of both: harness run {folder / f'{sweep.name}_best.toml'}")
+
+
+def _drawn(sweep: "Sweep", runs: Path, *, smoke: bool) -> dict[str, Any]:
+    """The figures of the sweep's report, for one that is declared in the room."""
+    from harness.grids import declarations
+    from harness.reporting.sweep import read
+    from harness.reporting.sweep_figures import draw
+
+    if declarations("sweeps").get(sweep.path.stem) != sweep.path:
+        return {}
+    found = draw(sweep.title, read(sweep.path.stem, runs, smoke=smoke))
+    return {name or "history": figure for name, figure in found.items()}

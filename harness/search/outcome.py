@@ -1,0 +1,116 @@
+"""What is written when a sweep has ended: the winner, its test figures, and the grid that confirms it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.errors import HarnessError
+from harness.files import read_json, write_atomic, write_json
+from harness.grids.resolve import resolve_run
+from harness.grids.tables import merge, nested
+from harness.ledger import Cell, Ledger
+from harness.search.records import TrialRow, winner
+from harness.search.spec import Sweep, Values
+from harness.search.toml import key, to_toml
+from harness.spec import fingerprint
+from harness.training import Machine
+
+
+def write_outcome(
+    sweep: Sweep, rows: Sequence[TrialRow], importance: tuple[dict[str, float], str], *, folder: Path,
+    ledger: Ledger, data: Path, machine: Machine,
+) -> dict[str, Any]:  # fmt: skip
+    """importance.json, NAME_best.toml and summary.json of a sweep whose trials have all ended; gives the summary.
+
+    Written by however many launchers, the test split is scored once: by the first, for the winner, under a lock. A
+    budget raised later may find another winner; whoever was scored stays in `scored`.
+
+    Raises:
+        HarnessError: no trial has finished, or the winner's network is gone.
+    """
+    best = winner(rows, sweep.direction)
+    if best is None:
+        raise HarnessError(
+            f"{sweep.name}: none of {len(rows)} trials has finished, so there is no winner; `harness status` and the "
+            f"log.txt in their folders say why: {', '.join(row.fingerprint for row in rows[:3])}"
+        )
+    shares, judged = importance
+    write_json(folder / "importance.json", shares)
+    values = sweep.values(best.parameters)
+    write_atomic(folder / f"{sweep.name}_best.toml", best_toml(sweep, best, values).encode())
+    with FileLock(folder / ".test.lock"):
+        old: dict[str, Any] = read_json(folder / "summary.json") or {}
+        scored: dict[str, Any] = old.get("scored", {})
+        cell = ledger.cell(best.fingerprint)
+        if best.fingerprint not in scored:
+            scored[best.fingerprint] = score_winner(cell, sweep, values, data, machine)
+        summary = {
+            "sweep": sweep.name,
+            "digest": sweep.digest(),
+            "objective": sweep.objective,
+            "direction": sweep.direction,
+            "trials": dict(Counter(row.state for row in rows)),
+            "trial": best.number,
+            "fingerprint": best.fingerprint,
+            "value": best.value,
+            "parameters": best.parameters,
+            "dev": (cell.result() or {})["dev"],
+            "test": scored[best.fingerprint],
+            "paper": {"trial": 0, "value": rows[0].value, "parameters": sweep.labels(sweep.paper)},
+            "importance": judged,
+            "scored": scored,  # fingerprint -> test figures of every winner there has been
+        }
+        if summary != old:
+            write_json(folder / "summary.json", summary)
+    return summary
+
+
+def score_winner(cell: Cell, sweep: Sweep, values: Values, data: Path, machine: Machine) -> dict[str, dict[str, float]]:
+    """The test split through the network that the winning trial has kept: protocol -> metrics."""
+    from harness.backbones.weights import load_backbone
+    from harness.training.data import open_for
+    from harness.training.work import score_test
+
+    network = cell.path("model.safetensors")
+    if not network.exists():
+        raise HarnessError(
+            f"{network}: the network of the winner is gone; delete {cell.folder} and {sweep.name}'s summary.json, then "
+            f"`harness run` the grid {sweep.name}_best.toml beside it"
+        )
+    run = resolve_run(_over(sweep.base, values), f"{sweep.path}: the winner")
+    device = machine.torch_device()
+    backbone = load_backbone(network).to(device)
+    return score_test(backbone, open_for(run, data), run, device)[0]
+
+
+def best_toml(sweep: Sweep, best: TrialRow, values: Values) -> str:
+    """A grid: the winner's setting beside the paper's, with the seeds of [confirm]."""
+    settings = {"best": values, "paper": sweep.paper}
+    found = f"Trial {best.number}, {sweep.objective} {best.value:.2f}, seed {sweep.run(values).seed}."
+    if fingerprint(sweep.run(values)) == fingerprint(sweep.run(sweep.paper)):
+        settings = {"paper": sweep.paper}
+        found += " It is the paper's setting: nothing that was tried is better."
+    lines = [
+        f"# Written by `harness sweep {sweep.name}`. {found}",
+        f"title = {to_toml(f'{sweep.title}: the winner beside the paper')}",
+        f'claim = "What wins on dev with one seed still wins with {len(sweep.seeds)}."',
+        "",
+        "[run]",
+        *(f"{key(name)} = {to_toml(value)}" for name, value in sweep.base.items() if name != "seed"),
+        "",
+        "[axes]",
+        f"seed = {to_toml(sweep.seeds)}",
+    ]
+    for name, setting in settings.items():
+        lines += ["", f"[axes.setting.{name}]"]
+        lines += [f"{part} = {to_toml(table)}" for part, table in _over({}, setting).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _over(run: dict[str, Any], values: Values) -> dict[str, Any]:
+    for name, value in values.items():
+        run = merge(run, nested(name, value))
+    return run

@@ -1,0 +1,87 @@
+"""Where a study lies: a journal in the sweep's folder, or any database that Optuna takes."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import HarnessError
+
+
+@cache
+def optuna() -> ModuleType:
+    """Optuna, imported when first needed (0.8 s) and silent: the launcher says what there is to say."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Of PatientPruner and GPSampler: their interface may change, which constraints.txt guards against.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
+
+
+def open_storage(url: str | None, folder: Path) -> Any:
+    """The storage; the caller holds the sweep's lock, because two that make a database's tables at once break them.
+
+    Args:
+        url: of a database, as SQLAlchemy writes it; None for `journal.log` in `folder`.
+        folder: the sweep's.
+
+    Raises:
+        HarnessError: the database does not answer, or its driver is not installed.
+    """
+    o = optuna()
+    if url is None:
+        journal = folder / "journal.log"
+        _drop_a_torn_line(journal)
+        return o.storages.JournalStorage(o.storages.journal.JournalFileBackend(str(journal)))
+    with failures(url):
+        # Writers of SQLite wait for each other; its default of 5 s is less than a slow disk needs.
+        options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+        return o.storages.RDBStorage(url, engine_kwargs=options)
+
+
+@contextmanager
+def failures(url: str | None) -> Iterator[None]:
+    """Turns what goes wrong in a storage into one line, without the password that a URL may hold."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, ImportError, optuna().exceptions.StorageInternalError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        secret = password(url)
+        if secret:
+            reason = reason.replace(secret, "***")
+        raise HarnessError(
+            f"--storage {shown(url)}: {reason}; accepted: a URL as SQLAlchemy writes it, such as sqlite:///sweeps.db "
+            "or postgresql://USER@HOST/DATABASE, its driver installed; without --storage the study is a file"
+        ) from None
+
+
+def shown(url: str | None) -> str | None:
+    """A URL as it may be shown and written down: without its password."""
+    secret = password(url)
+    return url.replace(f":{secret}@", ":***@") if url and secret else url
+
+
+def password(url: str | None) -> str | None:
+    """What lies between USER: and @HOST."""
+    credentials, at, _ = (url or "").partition("://")[2].rpartition("@")
+    return credentials.partition(":")[2] or None if at else None
+
+
+def _drop_a_torn_line(journal: Path) -> None:
+    """The end of a line that a power cut left: Optuna would read no further once another line is written behind it."""
+    if not journal.exists() or journal.stat().st_size == 0:
+        return
+    with open(journal, "r+b") as file:
+        content = file.read()
+        if not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+            os.fsync(file.fileno())

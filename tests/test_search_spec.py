@@ -1,0 +1,193 @@
+"""`sweeps/*.toml`: what is declared is real, and what is wrong with a declaration is said in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.grids import declarations, load_grid
+from harness.search import TrialRow, load_sweep
+from harness.search.outcome import best_toml
+from harness.search.records import read_trials, winner, write_trials
+from harness.search.space import Choices, Range
+from harness.search.toml import to_toml
+from harness.spec import fingerprint
+
+BASE = """
+title = "toy"
+trials = 4
+{top}
+[run]
+dataset = "toy"
+noise = {{ name = "caption_level", rate = 0.4 }}
+backbone = {{ name = "vse_infinity", embed_dim = 16, word_dim = 8 }}
+method = {{ name = "crcl", pieces = [1, 1], freeze_epochs = 0 }}
+[space]
+{space}
+"""
+BETA = '"method.beta" = { low = 0.0, high = 0.99 }'
+
+
+def write(folder: Path, space: str = BETA, top: str = "", rest: str = "") -> Path:
+    path = folder / "toy.toml"
+    path.write_text(BASE.format(top=top, space=space) + rest)
+    return path
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+@pytest.mark.parametrize("name", sorted(declarations("sweeps")))
+def test_every_declared_sweep_is_real_and_leaves_test_alone(name: str, smoke: bool) -> None:
+    sweep = load_sweep(name, smoke=smoke)
+    run = sweep.run(sweep.paper)
+    assert run.evaluation.protocols == []
+    assert run.dataset == "twemoji"
+    assert sweep.trials == (3 if smoke else {"momentum": 12, "crcl": 40}[name])
+    assert sweep.paper["method.beta"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("top", "space", "says"),
+    [
+        ("", '"method.betta" = { low = 0.0, high = 1.0 }', "method.betta: unknown key; did you mean 'beta'?"),
+        ("", '"augmentation.token_rate" = { low = 0.0, high = 1.0 }', "paper: the run says nothing of aug"),
+        ("", '"method.beta" = { low = 0.0, high = 1.7 }', "method.beta = 1.7: Input should be less than or equal to 1"),
+        ("", '"method.tau" = { low = 0.0, high = 1.0 }', "method.tau = 0.0: Input should be greater than 0"),
+        ("", '"method.beta" = { low = 0.9, high = 0.1 }', "low must be less than high"),
+        ("", '"method.beta" = { low = 0.0, high = 1.0, log = true }', "log needs low > 0"),
+        ("", '"method.beta" = { low = 0.1, high = 1.0, step = 0.1, log = true }', "log and step exclude each other"),
+        ("", '"method.beta" = { low = 0.0, high = 0.99, step = 0.2 }', "high must be a whole number of steps from low"),
+        ("", '"method.beta" = { low = 0.0, high = nan }', "high = nan: must be a finite number"),
+        ("", '"method.beta" = { low = 0.0 }', '"method.beta": high: is missing'),
+        ("", '"method.beta" = { low = 0.0, hihg = 0.5 }', "did you mean 'high'?"),
+        ("", '"method.beta" = { low = 0.0, high = 0.5 }', "(what the run has): method.beta = 0.8 is outside of 0"),
+        ("", '"method.beta" = { choices = [0.8, 0.8] }', "0.8 is there twice; drop one"),
+        ("", '"method.pieces" = { choices = [[1, 1], [0, 1]] }', "method.pieces.0 = 0"),
+        ("", '"schedule.batch_size" = { low = 16.0, high = 256.0 }', "Input should be a valid integer"),
+        ("", '"noise.rate" = { low = 0.0, high = 0.5 }', "'noise.rate' is not searched"),
+        ("", 'seed = { choices = [0, 1] }', "'seed' is not searched"),
+        ("", '"evaluation.protocols" = { choices = [["full"], []] }', "'evaluation.protocols' is not searched"),
+        ('sampler = "grid"', BETA, 'the sampler "grid" needs a step or choices'),
+        ('sampler = "cmaes"', BETA, "sampler = 'cmaes': Input should be 'tpe', 'random', 'grid' or 'gp'"),
+        ('pruner = "hyper"', BETA, "pruner.name = 'hyper'"),
+        ('objective = "test/rsum"', BETA, "objective = 'test/rsum'"),
+        ('direction = "min"', BETA, 'direction: dev/rsum is the better the higher: "max"'),
+        ('paper = { "method.tau" = 0.05 }', BETA, "'method.tau' is not in the space; did you mean 'method.beta'?"),
+        ('paper = { "method.beta" = 1.5 }', BETA, "paper: method.beta = 1.5 is outside of 0 to 0.99"),
+        ("budget = 3", BETA, "budget = 3: unknown key"),
+        ("", "", "space = {}"),
+    ],
+)  # fmt: skip
+def test_a_bad_spec_is_one_line(tmp_path: Path, top: str, space: str, says: str) -> None:
+    path = write(tmp_path, space, top)
+    with pytest.raises(HarnessError) as error:
+        load_sweep(path)
+    assert says in str(error.value)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_name_says_which_there_are() -> None:
+    with pytest.raises(HarnessError, match="did you mean 'momentum'"):
+        load_sweep("momentun")
+
+
+def test_smoke_lays_its_settings_over_the_rest(tmp_path: Path) -> None:
+    space = '"method.beta" = { low = 0.0, high = 0.99 }\n"method.pieces" = { choices = [[1, 1], [2]] }'
+    smoke = (
+        '\n[smoke]\nrun = { backbone = { embed_dim = 8 } }\nspace = { "method.pieces" = { choices = [[1], [2]] } }\n'
+    )
+    path = write(tmp_path, space, rest=smoke + 'paper = { "method.pieces" = [1] }\ntrials = 2')
+    sweep = load_sweep(path, smoke=True)
+    assert (sweep.name, sweep.trials) == ("toy-smoke", 2)
+    assert sweep.run(sweep.paper).backbone.parameters["embed_dim"] == 8
+    assert sweep.paper["method.pieces"] == [1]
+    assert load_sweep(path).paper["method.pieces"] == [1, 1]
+    assert load_sweep(path, trials=9).trials == 9
+
+
+def test_the_digest_is_of_what_the_trials_depend_on(tmp_path: Path) -> None:
+    digest = load_sweep(write(tmp_path)).digest()
+    for top in ("seed = 1", 'sampler = "random"', 'pruner = "median"', 'paper = { "method.beta" = 0.7 }'):
+        assert load_sweep(write(tmp_path, top=top)).digest() != digest
+    same = write(tmp_path, top='claim = "another"', rest="\n[confirm]\nseeds = [5]")
+    assert load_sweep(same, trials=99).digest() == digest
+
+
+def test_points_and_labels() -> None:
+    assert Range(low=0.0, high=0.3, step=0.1).points() == [0.0, 0.1, 0.2, 0.3]
+    assert Range(low=1, high=7, step=3).points() == [1, 4, 7]
+    assert Range(low=0.0, high=0.3).points() is None
+    assert Range(low=0.0, high=0.3, step=0.1).value(0.1 + 0.2) == 0.3
+    assert not Range(low=1.0, high=7).integer
+    with pytest.raises(HarnessError, match=r"2 is outside of 1 to 7 in steps of 3"):
+        Range(low=1, high=7, step=3).label(2)
+    pieces = Choices(choices=[[7, 32], [7, 7, 32]])
+    assert pieces.points() == ["7-32", "7-7-32"]
+    assert pieces.value("7-7-32") == [7, 7, 32]
+    assert pieces.label([7, 32]) == "7-32"
+
+
+def test_trials_read_back_as_they_were_written(tmp_path: Path) -> None:
+    space = {
+        "method.beta": {"low": 0.0, "high": 1.0},
+        "method.pieces": {"choices": [[7, 32], [7, 7, 32]]},
+        "schedule.batch_size": {"choices": [64, 128]},
+        "method.momentum": {"choices": [True, False]},
+        "method.freeze_epochs": {"low": 0, "high": 3},
+    }
+    tried = [
+        {"method.beta": 0.1 + 0.2, "method.pieces": "7-7-32", "schedule.batch_size": 64, "method.momentum": True,
+         "method.freeze_epochs": 2},
+        {"method.beta": 1e-5, "method.pieces": "7-32", "schedule.batch_size": 128, "method.momentum": False,
+         "method.freeze_epochs": 0},
+    ]  # fmt: skip
+    rows = [
+        TrialRow(0, "COMPLETE", 401.5, tried[0], "a" * 16, 3.25, "here"),
+        TrialRow(1, "FAIL", None, tried[1], "b" * 16, None, "there, or not"),
+    ]
+    write_trials(tmp_path / "trials.csv", list(space), rows)
+    again = read_trials(tmp_path / "trials.csv", space)
+    assert again == rows
+    assert [type(v) for v in again[0].parameters.values()] == [type(v) for v in tried[0].values()]
+    head = (tmp_path / "trials.csv").read_text().splitlines()[0]
+    assert head == "number,state,value," + ",".join(space) + ",fingerprint,seconds,host"
+
+
+def test_the_winner_is_the_first_of_the_best_that_finished() -> None:
+    def row(number: int, state: str, value: float | None) -> TrialRow:
+        return TrialRow(number, state, value, {}, "", None, "")
+
+    rows = [row(0, "COMPLETE", 3.0), row(1, "COMPLETE", 5.0), row(2, "COMPLETE", 5.0), row(3, "PRUNED", 9.0)]
+    best, least = winner(rows, "max"), winner(rows, "min")
+    assert best is not None
+    assert least is not None
+    assert (best.number, least.number) == (1, 0)
+    assert winner([row(0, "FAIL", None)], "max") is None
+
+
+def test_best_toml_is_a_grid_of_the_winner_and_the_paper(tmp_path: Path) -> None:
+    space = '"method.beta" = { low = 0.0, high = 0.99 }\n"method.pieces" = { choices = [[1, 1], [2]] }'
+    sweep = load_sweep(write(tmp_path, space, rest="\n[confirm]\nseeds = [3, 4]"))
+    values = {"method.beta": 0.25, "method.pieces": [2]}
+    best = TrialRow(2, "COMPLETE", 300.0, sweep.labels(values), "f" * 16, 1.0, "here")
+    path = tmp_path / "best.toml"
+    path.write_text(best_toml(sweep, best, values))
+    grid = load_grid(path)
+    assert grid.axes == {"seed": [3, 4], "setting": ["best", "paper"]}
+    for cell in grid.cells:
+        meant = values if cell.labels["setting"] == "best" else sweep.paper
+        update = {"seed": cell.labels["seed"], "evaluation": cell.run.evaluation}
+        assert cell.fingerprint == fingerprint(sweep.run(meant).model_copy(update=update))
+        assert cell.run.evaluation.protocols is None  # the confirmation scores test
+
+    path.write_text(best_toml(sweep, TrialRow(0, "COMPLETE", 1.0, {}, "", None, ""), sweep.paper))
+    assert load_grid(path).axes == {"seed": [3, 4], "setting": ["paper"]}
+    assert "nothing that was tried is better" in path.read_text()
+
+
+def test_toml_is_read_back_as_it_was_written() -> None:
+    import tomllib
+
+    value = {"a b": [1, 2.5, 1e-5, True, 'é "q" \\ \n'], "c": {"d.e": {}, "none": None}, "f": -0.0}
+    del value["c"]["none"]  # type: ignore[attr-defined]
+    assert tomllib.loads(f"x = {to_toml({**value, 'g': None})}")["x"] == value
