@@ -38,7 +38,7 @@ def curves(name: str, rows: list[Row], best: dict[str, Any] | None = None) -> "F
     axes[0].set_ylabel("dev rSum")
     _pieces(axes, rows)
     for piece in sorted({row["piece"] for row in rows}):
-        x, y = _series([row for row in rows if row["piece"] == piece], "dev/rsum")
+        x, y = series([row for row in rows if row["piece"] == piece], "dev/rsum")
         axes[0].plot(x, y, color=style.COLOURS[0], marker="o", markersize=3.5)
     for row in rows:
         chosen = best is not None and (row["piece"], row["epoch_in_piece"]) == (best["piece"], best["epoch"])
@@ -59,7 +59,7 @@ def _labels(axes: "Axes", rows: list[Row]) -> None:
     axes.set_ylim(-0.03, 1.03)
     ends = []
     for key, (label, colour) in LABELS.items():
-        x, y = _series(rows, key)
+        x, y = series(rows, key)
         if x:
             axes.plot(x, y, color=colour, marker="o", markersize=3)
             ends.append((x[-1], y[-1], label, colour))
@@ -82,7 +82,7 @@ def _pieces(axes: "list[Axes]", rows: list[Row]) -> None:
         )  # fmt: skip
 
 
-def _series(rows: list[Row], key: str) -> tuple[list[float], list[float]]:
+def series(rows: list[Row], key: str) -> tuple[list[float], list[float]]:
     """Epoch and value where there is one: a label AUC without noisy pairs is not a point."""
     found = [(row["epoch"], row["values"][key]) for row in rows if row["values"].get(key) is not None]
     return [x for x, _ in found], [y for _, y in found]

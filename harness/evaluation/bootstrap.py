@@ -1,0 +1,167 @@
+"""Is one setting better than another on the same test queries? A paired bootstrap over images.
+
+An image and its captions are resampled together, because their queries stand or fall together: resampling single
+queries would call intervals too narrow. Both settings are looked up on the same resampled images, so what makes an
+image hard for both cancels.
+
+What this does not see: it speaks of other test images for the networks that were trained. How much a setting varies
+from one training to the next is the spread over seeds, a variance of its own. Several seeds make the bootstrap speak
+of their mean, and with few of them a difference that it calls real may still be one of the seeds.
+
+Sources: B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 15 (percentile interval,
+achieved significance level); A. Davison and D. Hinkley, Bootstrap Methods and their Application (1997), section 4.2
+(the +1 of p); S. Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.errors import HarnessError, suggest
+from harness.seeds import Name, rng_for
+
+CUTOFFS = (1, 5, 10)
+METRICS: dict[str, dict[str, tuple[int, ...]]] = {
+    **{f"{way}_r{k}": {way: (k,)} for way in ("i2t", "t2i") for k in CUTOFFS},
+    "rsum": {"i2t": CUTOFFS, "t2i": CUTOFFS},
+}
+_BLOCK = 1 << 22  # drawn counts held at a time: 32 MB
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One-based ranks of one run's test queries, as `protocols.measure` gives them.
+
+    i2t: (images,). t2i: (captions,). image_of_caption: (captions,), the row of each caption's image in `i2t`.
+    """
+
+    i2t: NDArray[np.integer]
+    t2i: NDArray[np.integer]
+    image_of_caption: NDArray[np.integer]
+
+    def __post_init__(self) -> None:
+        owner = self.image_of_caption
+        fit = self.i2t.ndim == self.t2i.ndim == 1 and owner.shape == self.t2i.shape and len(self.i2t) and len(owner)
+        if not fit or owner.min() < 0 or owner.max() >= len(self.i2t):
+            raise HarnessError(
+                f"ranks of images {self.i2t.shape} and captions {self.t2i.shape} with image_of_caption {owner.shape}: "
+                "they do not fit; accepted: (images,), (captions,) and (captions,) rows of images; score the run again"
+            )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A minus B in points (percent; rSum: sum of percents), its 95 % interval and two-sided p."""
+
+    metric: str
+    points: float
+    low: float
+    high: float
+    p: float
+
+
+def read_ranks(path: Path) -> dict[str, Ranks]:
+    """Protocol -> ranks from a cell's ranks.npz; empty where there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = sorted({key.rpartition("/")[0] for key in file.files})
+            return {name: Ranks(*(file[f"{name}/{key}"] for key in Ranks.__annotations__)) for name in names}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, HarnessError) as error:
+        raise HarnessError(f"{path}: not a whole file of ranks ({error}); delete it, or bring it back") from None
+
+
+def compare(
+    a: Sequence[Ranks], b: Sequence[Ranks], metric: str, *, resamples: int = 10_000, seed: Sequence[Name] = ()
+) -> Difference:
+    """How much better A is than B on one metric, and how sure that is given these test images.
+
+    The interval is the percentile one. p is twice the smaller share of resamples on one side of zero, so p < 0.05 and
+    an interval without zero say the same but for rounding; with the +1 rule it is never 0. Exchanging A and B changes
+    the signs and nothing else. Under a protocol of folds the mean over folds is the mean over all queries as long as
+    the folds have equally many images and captions, which the field's have; so folds need no treatment here.
+
+    Args:
+        a, b: the seeds of each setting, one or more, all ranked on the same queries; averaged image by image.
+        metric: i2t_r1, ..., t2i_r10 or rsum. Medians and means of ranks are not supported.
+        resamples: how many.
+        seed: names of the randomness; the same names give the same numbers.
+
+    Raises:
+        HarnessError: unknown metric, no run on a side, or runs on different queries.
+    """
+    if metric not in METRICS:
+        raise HarnessError(
+            f"metric {metric!r} has no paired bootstrap, median and mean ranks have none; {suggest(metric, METRICS)}"
+        )
+    if resamples < 1:
+        raise HarnessError(f"resamples = {resamples}: accepted: 1 or more, best 10000")
+    _check([*a, *b], len(a), len(b))
+    # Whole numbers until the division, so that equal is exactly equal: hits of all seeds, times the other side's seeds.
+    gain = _hits(a, metric) * len(b) - _hits(b, metric) * len(a)  # (images, 2)
+    captions = np.bincount(a[0].image_of_caption, minlength=len(gain))
+    points_of_hits = 100 / (len(a) * len(b))
+
+    def points(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        return points_of_hits * (totals[..., 0] / len(gain) + totals[..., 1] / totals[..., 2])
+
+    rows = np.column_stack([gain, captions]).astype(np.float64)
+    seen = float(points(rows.sum(axis=0)))
+    first = gain[gain != 0][:1]  # whoever is better there is the minuend, so that the order of A and B draws the same
+    sign = -1.0 if first.sum() < 0 else 1.0
+    rows[:, :2] *= sign
+    drawn = np.concatenate([points(totals) for totals in _resampled(rows, resamples, seed)])
+    low, high = sorted(sign * np.quantile(drawn, (0.025, 0.975)) + 0.0)  # + 0.0: no minus before a zero
+    tail = 1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return Difference(metric, seen, float(low), float(high), min(1.0, 2 * tail / (resamples + 1)))
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """p values adjusted for being several, by Holm's step-down rule, in the order given; NaN is not counted."""
+    given = np.asarray(p_values, dtype=np.float64)
+    adjusted = given.copy()
+    order = np.argsort(given, kind="stable")[: int((~np.isnan(given)).sum())]  # NaN sorts last
+    steps = given[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def _hits(runs: Sequence[Ranks], metric: str) -> NDArray[np.int64]:
+    """(images, 2): hits of the image's own query and of those of its captions, summed over cut-offs and runs."""
+    ways, images = METRICS[metric], len(runs[0].i2t)
+    found = np.zeros((images, 2), dtype=np.int64)
+    for run in runs:
+        for k in ways.get("i2t", ()):
+            found[:, 0] += run.i2t <= k
+        for k in ways.get("t2i", ()):
+            found[:, 1] += np.bincount(run.image_of_caption[run.t2i <= k], minlength=images)
+    return found
+
+
+def _resampled(rows: NDArray[np.float64], resamples: int, seed: Sequence[Name]) -> list[NDArray[np.float64]]:
+    """Column sums over resampled rows, (resamples, columns) in blocks.
+
+    Images with the same row are interchangeable and there are few distinct ones, so what is drawn is how often each
+    distinct row comes up: the same distribution as drawing images, for tens of numbers a resample instead of thousands.
+    """
+    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    rng = rng_for("bootstrap", *seed)
+    step = max(1, _BLOCK // len(distinct))
+    sizes = [min(step, resamples - start) for start in range(0, resamples, step)]
+    return [rng.multinomial(len(rows), counts / len(rows), size=size) @ distinct for size in sizes]
+
+
+def _check(runs: Sequence[Ranks], of_a: int, of_b: int) -> None:
+    if not of_a or not of_b:
+        raise HarnessError(f"{of_a} runs against {of_b}: accepted: at least one run on each side; train both settings")
+    for run in runs[1:]:
+        if run.i2t.shape != runs[0].i2t.shape or not np.array_equal(run.image_of_caption, runs[0].image_of_caption):
+            raise HarnessError(
+                f"ranks of {len(runs[0].i2t)} images and {len(runs[0].t2i)} captions against {len(run.i2t)} and "
+                f"{len(run.t2i)}: not the same queries; accepted: runs scored on one test split; compare those"
+            )
