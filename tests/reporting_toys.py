@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.grids import CellSpec, Grid, load_grid
 from harness.ledger import Ledger
 
@@ -58,9 +60,9 @@ def rsum_of(cell: CellSpec) -> float:
     return float(400 - loses * cell.labels["noise.rate"] + 3 * cell.labels["seed"])
 
 
-def train(ledger: Ledger, cell: CellSpec, *, protocol: str = "1k") -> None:
+def train(ledger: Ledger, cell: CellSpec, *, protocol: str = "1k", rsum: float | None = None) -> None:
     """Pretend that a cell was trained: every recall is a sixth of rSum, dev one more than test."""
-    rsum = rsum_of(cell)
+    rsum = rsum_of(cell) if rsum is None else rsum
     test: dict[str, Any] = {**dict.fromkeys(RECALLS, rsum / 6), "rsum": rsum, "i2t_medr": 2.0}
     result = {
         "fingerprint": cell.fingerprint,
@@ -69,10 +71,27 @@ def train(ledger: Ledger, cell: CellSpec, *, protocol: str = "1k") -> None:
         "test": {protocol: test},
         "dev": {**test, "rsum": rsum + 1},
         "labels": {"labels/auc": 0.9},
-        "noise": {"realised_rate": cell.labels["noise.rate"], "sha256": "ab"},
+        "noise": {"realised_rate": cell.run.noise.parameters.get("rate"), "sha256": "ab"},
         "dataset": {"name": cell.run.dataset, "digest": "cd", "images": 10, "pairs": 50},
         "environment": {"device": "cpu"},
         "seconds": 1.5,
         "steps": 3,
     }
     ledger.add(cell.entry("toy")).write_result(result)
+
+
+def write_ranks(ledger: Ledger, cell: CellSpec, hits: float, *, protocol: str = "1k", images: int = 200) -> None:
+    """Ranks of a test split with one caption an image, of which the share `hits` of both ways is found first."""
+    ranks = np.where(np.arange(images) < hits * images, 1, 100).astype(np.int32)
+    arrays = {"i2t": ranks, "t2i": ranks, "image_of_caption": np.arange(images)}
+    path = ledger.cell(cell.fingerprint).path("ranks.npz")
+    np.savez(path, **{f"{protocol}/{name}": values for name, values in arrays.items()})
+
+
+def write_pairs(ledger: Ledger, cell: CellSpec, *, noisy: int = 2, labels: bool = True) -> None:
+    """Ten training pairs whose similarity grows from 0 to 0.9; the last `noisy` of them are the wrong ones."""
+    folder = ledger.cell(cell.fingerprint)
+    similarity = np.arange(10, dtype=np.float32) / 10
+    np.savez(folder.path("pairs.npz"), similarity=similarity, match=1 - similarity, clean=np.arange(10) < 10 - noisy)
+    if labels:
+        np.save(folder.path("labels.npy"), np.ones(10, dtype=np.float32))

@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from reporting_toys import make_grid, make_report, rsum_of, train
+from reporting_toys import make_grid, make_report, rsum_of, train, write_pairs
 
 from harness.cli import report as report_verb
 from harness.cli import ui as ui_verb
 from harness.errors import HarnessError
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
-from harness.reporting import frame, load_report, write_report
+from harness.reporting import frame, load_report, render, write_report
 from harness.reporting.curves import curves, figures
 from harness.reporting.frame import METRICS
+from harness.reporting.latex import escape
 from harness.reporting.noise_figure import lines
 from harness.reporting.published import Published
-from harness.reporting.render import escape
 from harness.reporting.style import spread
 
 PUBLISHED = """
@@ -243,7 +243,7 @@ def test_the_figure_draws_what_the_table_says(here: Path) -> None:
     report = load_report(make_report(here, PUBLISHED))
     assert report.published is not None
     published = Published(report.published, report.folder, dataset="flickr30k", protocol="1k")
-    found = lines(report, grid.cells, frame(ledger.cells()), published)
+    found = lines(report, report.figure, grid.cells, frame(ledger.cells()), published)
     assert [line.label for line in found.values()] == ["Triplet", "CRCL_x", "NCR"]
     triplet, crcl, ncr = found.values()
     assert triplet.ours == [pytest.approx(point) for point in ((0.0, 403.0, 3.0), (0.4, 283.0, 3.0), (0.8, 163.0, 3.0))]
@@ -270,6 +270,12 @@ def test_one_row_per_cell_split_and_protocol(here: Path) -> None:
         ({"title": '"t"\nmetrik = ["rsum"]'}, "", r"metrik = .*unknown key; did you mean 'metrics'\?"),
         ({"title": '"t"\nwhere = { method = ["x"] }'}, "", r"where = .*no cell of .* fits"),
         ({}, PUBLISHED.replace("caption", "image"), r"compares with image_level noise, .* has caption_level"),
+        ({}, 'kind = "line"', r"figure.kind = 'line': unknown kind; did you mean 'lines'\?"),
+        ({}, 'kind = "bars"', r"figure.x: is missing; figure.highlight = 'crcl': unknown key; accepted: series, split"),
+        ({"protocol": '"1k"\ngroups = ["method"]'}, "", r"groups = \['method'\]: accepted: the first of rows"),
+        ({"protocol": '"1k"\nsweep = "momentum"'}, "", r"grids: a report about a sweep has none; drop it, or drop"),
+        ({"protocol": '""'}, "", r"toy_report.toml: protocol: is missing"),
+        ({"protocol": '"1k"\ngroups = []'}, PUBLISHED, r'published.also: such a row .* groups = \["noise.rate"\]'),
         ({}, PUBLISHED + 'compare = ["t2i_r1"]', r"published.compare: t2i_r1 is not among the metrics"),
     ],
 )  # fmt: skip
@@ -302,16 +308,32 @@ def test_every_shipped_report_renders_before_anything_is_trained(name: str, tmp_
     assert [file.name for file in files] == [f"{name}.{kind}" for kind in ("md", "tex", "csv", "png", "svg")]
 
 
+@pytest.mark.parametrize("name", sorted(declarations("reports")))
+def test_every_shipped_report_renders_its_smoke_runs(name: str, tmp_path: Path) -> None:
+    """On another dataset, with other protocols, and without most values of its axes."""
+    ledger = Ledger(tmp_path)
+    for grid in load_report(name).grids:
+        for cell in load_grid(grid, smoke=True).cells:
+            train(ledger, cell, protocol="full", rsum=300.0)
+            write_pairs(ledger, cell)
+    rendered = render(name, ledger, smoke=True)
+    assert rendered.figures[""].get_axes()
+    assert rendered.report.sweep or all(ledger.cell(cell.fingerprint).result() for cell in rendered.cells)
+    if rendered.page:
+        assert {row.entries["rsum"].mean for group in rendered.page.groups for row in group.rows} == {300.0}
+
+
 def test_the_flickr_report_carries_the_papers_value(tmp_path: Path) -> None:
-    text, _ = write_report("flickr30k_noise", runs=tmp_path / "runs", out=tmp_path)
+    text, _ = write_report("table1", runs=tmp_path / "runs", out=tmp_path)
     [row] = [row for row in table(text) if "412.2" in " ".join(row)]
     assert row[1:3] == ["VSE∞", "CRCL"]
 
 
 def test_smoke_reports_need_no_published_numbers(tmp_path: Path) -> None:
     """The Flickr30K grid's smoke cells are on the stand-in, where the paper's numbers must not stand."""
-    text, files = write_report("flickr30k_noise", runs=tmp_path / "runs", out=tmp_path, smoke=True)
-    assert files[0].name == "flickr30k_noise-smoke.md"
+    text, files = write_report("table1", runs=tmp_path / "runs", out=tmp_path, smoke=True)
+    assert files[0].name == "table1-smoke.md"
+    assert "(smoke run)" in text
     assert "published" not in text
     assert "harness run flickr30k_noise --smoke" in text
 
@@ -323,6 +345,30 @@ def test_the_report_verb_prints_and_writes(here: Path) -> None:
     assert outcome.exit_code == 0
     assert "| Noise" in outcome.output
     assert f"written: {here / 'out' / 'toy_report.md'}" in outcome.output
+    assert "Toy &amp; 100 % honest" in (here / "out" / "index.html").read_text()
+
+
+def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(here, make_grid(here))
+    (here / "reports").mkdir()
+    for name in ("table1", "momentum"):
+        (here / "reports" / f"{name}.toml").write_text(make_report(here).read_text())
+    (here / "reports" / "fig_bad.toml").write_text('title = "bad"\ngrids = ["toy"]\n')
+    monkeypatch.setattr("harness.grids.rooms.folders", lambda room: [here / room])
+    monkeypatch.chdir(here)
+    runner = CliRunner()
+    outcome = runner.invoke(report_verb.command, ["--runs", "runs", "--out", "out"])
+    said = outcome.output.splitlines()
+    assert said[0] == "table1: 18 of 18 runs finished: Toy & 100 % honest"
+    assert said[1].startswith("fig_bad: not written: ")
+    assert said[1].endswith("rows: is missing")
+    assert said[2].startswith("momentum: 18 of 18")
+    assert isinstance(outcome.exception, HarnessError)
+    assert "1 of 3 reports are not written: fig_bad" in str(outcome.exception)
+    assert {path.name for path in (here / "out").glob("*.md")} == {"table1.md", "momentum.md"}
+    assert (here / "out" / "index.html").exists()
 
 
 def row(epoch: int, piece: int, in_piece: int, **values: float | None) -> dict:

@@ -7,22 +7,57 @@ import click
 from harness.cli import options
 
 
+def _place(name: str) -> tuple[int, str]:
+    """Tables, then figures, then what the paper does not have."""
+    first = ("table", "fig")
+    return next((number for number, prefix in enumerate(first) if name.startswith(prefix)), len(first)), name
+
+
 @click.command()
-@click.argument("report")
+@click.argument("reports", nargs=-1, metavar="[REPORT]...")
 @options.runs
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
     help="Folder of the files.",
 )  # fmt: skip
 @options.smoke
-def command(report: str, runs: Path, out: Path, smoke: bool) -> None:
-    """Print REPORT (a name in reports/ or a .toml file) as Markdown, and write it with LaTeX, CSV, PNG and
-    SVG.
+def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> None:
+    """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it with LaTeX, CSV, PNG and
+    SVG; with no name, write all of reports/.
 
-    What is not trained yet shows as missing, with the command that trains it.
+    OUT/index.html shows the same reports on one page. What is not trained yet shows as missing, with the command that
+    trains it.
     """
-    from harness.reporting import write_report
+    from harness.errors import HarnessError
+    from harness.grids import declarations
+    from harness.ledger import Ledger
+    from harness.reporting import markdown, render, write_files
+    from harness.reporting.page import write_page
+    from harness.tracking.links import run_links
 
-    text, files = write_report(report, runs=runs, out=out, smoke=smoke)
-    print(text)
-    print("written: " + " ".join(str(file) for file in files))
+    ledger, rendered, faulty = Ledger(runs), [], []
+    words = reports or sorted(declarations("reports"), key=_place)
+    for word in words:
+        try:
+            each = render(word, ledger, smoke=smoke)
+        except HarnessError as error:
+            if reports:
+                raise
+            faulty.append(word)
+            print(f"{word}: not written: {error}")
+            continue
+        files = write_files(each, out)
+        rendered.append(each)
+        if reports:
+            print(markdown(each))
+            print("written: " + " ".join(str(file) for file in files))
+        else:
+            done = sum(ledger.cell(cell.fingerprint).state() == "done" for cell in each.cells)
+            print(f"{each.report.name}: {done} of {len(each.cells)} runs finished: {each.report.title}")
+    if rendered:
+        page = write_page(rendered, ledger, out, links=run_links(runs))
+        print(f"page: {page}" if reports else f"written to {out}; page: {page}")
+    if faulty:
+        raise HarnessError(
+            f"{len(faulty)} of {len(words)} reports are not written: {', '.join(faulty)}; the lines above say why"
+        )

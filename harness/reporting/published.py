@@ -60,7 +60,7 @@ class Published:
         self.spec = spec
         self.path = folder / "published" / spec.file
         rows = read_published(self.path)
-        others = sorted(set(rows["dataset"]) - {dataset})
+        others = [] if dataset in spec.datasets else sorted(set(rows["dataset"]) - {dataset})
         if others:
             raise HarnessError(
                 f"{self.path}: holds numbers on {', '.join(others)}, the runs are on {dataset}: "
@@ -84,8 +84,9 @@ class Published:
                 candidates = named if len(named) else candidates
             if candidates["rsum"].max() - candidates["rsum"].min() > AGREE:
                 said = "; ".join(f"{row.rsum:g} ({row.source})" for row in candidates.itertuples())
+                at_rate = "" if rate is None else f" at rate {rate:g}"
                 raise HarnessError(
-                    f"{self.path}: {method}, {backbone} at rate {rate:g}: sources disagree: {said}; "
+                    f"{self.path}: {method}, {backbone}{at_rate}: sources disagree: {said}; "
                     "say which in published.sources of the report"
                 )
             if len(candidates):

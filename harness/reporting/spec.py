@@ -3,8 +3,11 @@
 title = "..."
 grids = ["demo"]                       # the cells, from experiments/
 rows = ["noise.rate", "method"]        # axes of the grids, outermost first; seeds are averaged over
+groups = ["noise.rate"]                # rows with the same values of these are held against each other: the first of
+                                       # `rows`; without it the first of several, []: all rows with each other
 metrics = ["i2t_r1", "t2i_r1", "rsum"]
 protocol = "full"
+notes = ["..."]                        # what else a reader must know, below the table
 
 [published]                            # numbers as printed, from reports/published/
 file = "flickr30k.csv"
@@ -18,27 +21,30 @@ method = "Method"
 [values.method]                        # and for its values, in this order
 crcl = "CRCL"
 
-[figure]                               # x and series are axes, y is a metric
+[figure]                               # x and series are axes, y is a metric; other kinds: figure_spec.py
 x = "noise.rate"
 y = "rsum"
 series = "method"
+
+A report whose figure is of the kind `labels` prints how well labels tell pairs apart, in place of rows and metrics. A
+report about a search has
+
+sweep = "momentum"                     # from sweeps/
+
+in place of grids, rows, metrics, protocol and figure: its trials are the table, its figures follow from its space.
 """
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import HarnessError
 from harness.grids import find, read_toml
+from harness.reporting.figure_spec import FigureSpec, Labels, Lines, Metric, Split, figure_spec
 from harness.reporting.frame import METRICS
 from harness.spec.explain import explain
 
-Metric = Literal[
-    "i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "rsum",
-    "i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr",
-]  # fmt: skip
-Split = Literal["test", "dev"]
 Status = Literal["printed", "quoted", "secondary", "rerun"]
 
 
@@ -59,47 +65,45 @@ class PublishedSpec(Strict):
     file: str
     noise_kind: Literal["caption_level", "image_level", "mixed", "real"]
     noise_models: list[str] = []  # noise models of ours that count as this kind, besides the one of that name
+    datasets: list[str] = []  # names under which we have the file's dataset, besides its own
     compare: Annotated[list[Metric], Field(min_length=1)] = ["rsum"]
     accept: list[Status] = ["printed", "quoted"]
     sources: list[str] = []  # where several disagree, the first whose source contains one of these words
     also: list[Key] = []
 
 
-class FigureSpec(Strict):
-    """One metric over one axis, a line for each value of another."""
-
-    x: str = "noise.rate"
-    y: Metric = "rsum"
-    series: str = "method"
-    split: Split = "test"
-    where: dict[str, list[Any]] = {}
-    highlight: str | None = None  # the value of the series to draw stronger
-
-
 class Report(Strict):
-    """A checked report. `name` and `folder` are its file's; `smoke` takes the grids' smoke cells."""
+    """A checked report. `name` and `folder` are its file's; `smoke` takes the smoke cells of grids and sweep."""
 
     name: str
     folder: Path
     smoke: bool = False
     title: str
-    grids: Annotated[list[str], Field(min_length=1)]
-    rows: Annotated[list[str], Field(min_length=1)]
-    metrics: Annotated[list[Metric], Field(min_length=1)]
-    protocol: str
+    grids: list[str] = []
+    sweep: str | None = None
+    rows: list[str] = []
+    groups: list[str] | None = None
+    metrics: list[Metric] = []
+    protocol: str = ""
     split: Split = "test"
     where: dict[str, list[Any]] = {}
     names: dict[str, str] = {}
     values: dict[str, dict[str, str]] = {}
+    notes: list[str] = []
     published: PublishedSpec | None = None
-    figure: FigureSpec = FigureSpec()
+    figure: FigureSpec = Lines()
 
-    @model_validator(mode="after")
-    def _compared_metrics_are_shown(self) -> "Report":
-        unseen = [m for m in (self.published.compare if self.published else []) if m not in self.metrics]
-        if unseen:
-            raise ValueError(f"published.compare: {unseen[0]} is not among the metrics {', '.join(self.metrics)}")
-        return self
+    @property
+    def grouped_by(self) -> list[str]:
+        """The axes whose values the rows of a group share; rows of a single axis are one group."""
+        if self.groups is not None:
+            return self.groups
+        return self.rows[:1] if len(self.rows) > 1 else []
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows are one group."""
+        return not self.grouped_by
 
     def word(self, axis: str, value: Any) -> str:
         """What is printed for an axis's value; a noise rate in percent."""
@@ -115,9 +119,13 @@ class Report(Strict):
 HEADINGS = {
     "rsum": "rSum",
     "noise.rate": "Noise",
+    "noise": "Noise model",
     "method": "Method",
     "backbone": "Backbone",
     "dataset": "Dataset",
+    "setting": "Setting",
+    "parameter": "Parameter",
+    "value": "Value",
 }
 HEADINGS |= {name: f"{name[:3]} R@{name.split('_r')[1]}" for name in METRICS if name.split("_r")[-1].isdigit()}
 HEADINGS |= {f"{way}_{rank}r": f"{way} {rank}R" for way in ("i2t", "t2i") for rank in ("med", "mean")}
@@ -130,7 +138,44 @@ def load_report(word: str | Path) -> Report:
         HarnessError: one line with every fault: file, key, value, what is accepted.
     """
     path = find(str(word), "reports")
+    table = read_toml(path)
+    if "figure" in table:
+        table["figure"] = figure_spec(table["figure"], str(path))
     try:
-        return Report(**{"name": path.stem, "folder": path.parent, **read_toml(path)})
+        report = Report(**{"name": path.stem, "folder": path.parent, **table})
     except ValidationError as error:
         raise HarnessError(explain(error, where=str(path), accepted=Report.model_fields)) from None
+    fault = _what_a_table_needs(report) or _what_published_needs(report)
+    if fault:
+        raise HarnessError(f"{path}: {fault}")
+    return report
+
+
+def _what_a_table_needs(report: Report) -> str:
+    """What is missing for this kind of report, or stands there for another kind; or nothing."""
+    given, table = report.model_fields_set, ("rows", "metrics", "protocol")
+    if report.sweep is not None:
+        superfluous = [key for key in ("grids", *table, "where", "published", "figure") if key in given]
+        return f"{superfluous[0]}: a report about a sweep has none; drop it, or drop sweep" if superfluous else ""
+    labels = isinstance(report.figure, Labels)
+    missing = [key for key in (("grids",) if labels else ("grids", *table)) if not getattr(report, key)]
+    if missing:
+        return f"{missing[0]}: is missing"
+    if report.grouped_by != report.rows[: len(report.grouped_by)]:
+        return f"groups = {report.groups}: accepted: the first of rows, {report.rows}, as many as are to be shared"
+    superfluous = [key for key in (*table, "groups", "published") if labels and key in given]
+    return f'{superfluous[0]}: figure.kind = "labels" prints no recalls; drop it' if superfluous else ""
+
+
+def _what_published_needs(report: Report) -> str:
+    if report.published is None:
+        return ""
+    unseen = [metric for metric in report.published.compare if metric not in report.metrics]
+    if unseen:
+        return f"published.compare: {unseen[0]} is not among the metrics {', '.join(report.metrics)}"
+    by_rate = report.grouped_by == ["noise.rate"]
+    real = report.published.noise_kind == "real" and not report.grouped_by
+    if report.published.also and not (by_rate or real):
+        where = 'groups = ["noise.rate"], or groups = [] under real noise'
+        return f"published.also: such a row needs a place; accepted: {where}"
+    return ""

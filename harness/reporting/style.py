@@ -1,5 +1,6 @@
 """How figures look, and how they are saved so that the same data gives the same bytes."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,15 +41,55 @@ STYLE: Any = {
 }
 
 
-def figure(width: float, height: float, rows: int = 1, *, sharex: bool = False) -> "tuple[Figure, list[Axes]]":
-    """An empty figure in this style, without pyplot's global state; its axes from the top."""
+def figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, *, sharex: Any = False, sharey: Any = False
+) -> "tuple[Figure, list[Axes]]":
+    """An empty figure in this style, without pyplot's global state; its axes row by row from the top."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         made = Figure(figsize=(width, height), layout="constrained")
-        axes = made.subplots(rows, 1, squeeze=False, sharex=sharex)
+        axes = made.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     return made, list(axes.flat)
+
+
+def head(made: "Figure", text: str, subtitle: str = "") -> None:
+    """A bold title at the figure's left, with a small grey line below it; what is too long goes on below."""
+    from matplotlib.transforms import ScaledTranslation
+
+    width, height = made.get_size_inches()
+    top = 0.08  # inches, of what comes next
+    looks: list[tuple[str, float, float, dict[str, Any]]] = [
+        (text, 11.5, 0.2, {"fontweight": "bold", "color": INK}),
+        (subtitle, 8.5, 0.15, {"color": GREY}),
+    ]
+    for words, size, line, look in looks:
+        letters = int((width - 0.2) / (0.0088 * size))  # each about 0.63 of its size, which is in points, wide
+        for part in textwrap.wrap(words, letters):
+            at = made.transFigure + ScaledTranslation(0.08, -top, made.dpi_scale_trans)
+            made.text(0, 1, part, transform=at, va="top", fontsize=size, **look)
+            top += line
+        top += 0.04
+    made.set_layout_engine("constrained", rect=(0, 0, 1, 1 - top / height), w_pad=0.08)
+
+
+def nothing(axes: "Axes", words: str = "no finished runs yet") -> None:
+    """A panel that says why it is empty; its ticks go where no other panel shares them."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=9)
+    if len(axes.get_shared_x_axes().get_siblings(axes)) == 1:
+        axes.set_xticks([])
+    if len(axes.get_shared_y_axes().get_siblings(axes)) == 1:
+        axes.set_yticks([])
+
+
+def legend(made: "Figure", looks: dict[str, Any]) -> None:
+    """What each colour or mark stands for (name -> artist), below the panels."""
+    if looks:
+        columns = min(len(looks), 5) if len(looks) != 6 else 3  # no line with one name alone
+        made.legend(
+            looks.values(), looks.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=9.5
+        )
 
 
 def title(axes: "Axes", text: str, subtitle: str = "") -> None:

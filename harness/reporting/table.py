@@ -1,4 +1,4 @@
-"""A table as data: which rows, which numbers, which are best, what is missing. Knows no format."""
+"""A table as data: which rows, which numbers, which are best. Knows no format."""
 
 import statistics
 from dataclasses import dataclass, field
@@ -8,20 +8,30 @@ import pandas as pd
 
 from harness.errors import HarnessError, suggest
 from harness.grids import CellSpec
+from harness.grids.expand import VALUE
 from harness.reporting.frame import DEV, METRICS, RANKS
 from harness.reporting.published import Published, PublishedValue
 from harness.reporting.spec import Report
+from harness.reporting.vary import base_runs, place_base
 
 Place = tuple[Any, ...]  # one value for each axis of the rows
 
 
 @dataclass
 class Entry:
-    """One metric of one row: ours over the finished seeds, and what is printed."""
+    """One metric of one row: ours over the finished seeds, and what is printed.
+
+    Attributes:
+        best: the best of its group, as printed.
+        p: of the paired bootstrap against the best, adjusted; None where nothing was judged.
+        tied: judged, and not distinguishable from the best.
+    """
 
     seeds: list[float] = field(default_factory=list)
     published: float | None = None
     best: bool = False
+    p: float | None = None
+    tied: bool = False
 
     @property
     def mean(self) -> float | None:
@@ -49,14 +59,14 @@ class Row:
 
     @property
     def n(self) -> int:
-        return max(len(entry.seeds) for entry in self.entries.values())
+        return max((len(entry.seeds) for entry in self.entries.values()), default=0)
 
 
 @dataclass
 class Group:
-    """The rows that share the outermost axis: what is best is best among them."""
+    """The rows that share the values of the outermost axes: what is best is best among them."""
 
-    place: Any
+    place: Place
     rows: list[Row]
 
 
@@ -74,9 +84,13 @@ def places(
             raise HarnessError(
                 f"{report.name}: {axis!r} is no axis of {', '.join(report.grids)}; {suggest(axis, known)}"
             )
-    chosen = [c for c in planned if all(c.labels.get(axis) in values for axis, values in where.items())]
+    chosen = [c for c in place_base(planned) if all(c.labels.get(axis) in values for axis, values in where.items())]
     if not chosen:
         raise HarnessError(f"{report.name}: where = {where}: no cell of {', '.join(report.grids)} fits")
+    for axis in axes:
+        outside = next((c for c in chosen if axis not in c.labels), None)
+        if outside is not None:
+            raise HarnessError(f"{report.name}: the cell '{outside.name}' has no {axis!r}; choose others with where")
     hidden = [
         axis for axis in known if axis not in (*axes, "seed") and len({str(c.labels.get(axis)) for c in chosen}) > 1
     ]
@@ -92,18 +106,27 @@ def places(
     return dict(sorted(found.items(), key=lambda item: [order[a][str(v)] for a, v in zip(axes, item[0], strict=True)]))
 
 
-def _order(report: Report, axis: str, cells: list[CellSpec]) -> dict[str, int]:
-    """Named values first, in the order they are named; the rest as the grid has them."""
-    have = {str(cell.labels[axis]): None for cell in cells}
+def _order(report: Report, axis: str, cells: list[CellSpec]) -> dict[str, float]:
+    """Named values first, in the order they are named; the rest as the grid has them, varied numbers by size."""
+    have = {str(cell.labels[axis]): cell.labels[axis] for cell in cells}
     named = [value for value in report.values.get(axis, {}) if value in have]
-    return {value: number for number, value in enumerate([*named, *(v for v in have if v not in named)])}
+    rest = [value for value in have if value not in named]
+    if axis == VALUE:
+        rest.sort(key=lambda value: have[value] if isinstance(have[value], int | float) else float("inf"))
+    return {value: number for number, value in enumerate([*named, *rest])}
+
+
+def finished(records: pd.DataFrame, cells: list[CellSpec], metric: str, split: str, protocol: str) -> dict[str, float]:
+    """A metric of the finished ones among `cells` by fingerprint, in their order."""
+    wanted = protocol if split == "test" else DEV
+    rows = records[(records["split"] == split) & (records["protocol"] == wanted)].set_index("fingerprint")[metric]
+    found = {cell.fingerprint: rows.get(cell.fingerprint) for cell in cells}
+    return {fingerprint: float(value) for fingerprint, value in found.items() if pd.notna(value)}
 
 
 def seeds(records: pd.DataFrame, cells: list[CellSpec], metric: str, split: str, protocol: str) -> list[float]:
-    """A metric of the finished ones among `cells`, in their order."""
-    wanted = protocol if split == "test" else DEV
-    rows = records[(records["split"] == split) & (records["protocol"] == wanted)].set_index("fingerprint")[metric]
-    return [float(rows[c.fingerprint]) for c in cells if c.fingerprint in rows and pd.notna(rows[c.fingerprint])]
+    """The values of `finished` alone."""
+    return list(finished(records, cells, metric, split, protocol).values())
 
 
 def lookup(published: Published | None, cell: CellSpec) -> PublishedValue | None:
@@ -128,7 +151,8 @@ def lookup(published: Published | None, cell: CellSpec) -> PublishedValue | None
 
 def build(report: Report, planned: list[CellSpec], records: pd.DataFrame, published: Published | None) -> list[Group]:
     """The table of a report: every planned row, finished or not, then what only the literature has."""
-    groups: dict[Any, Group] = {}
+    groups: dict[Place, Group] = {}
+    base = base_runs(planned)
     for place, cells in places(report, planned, report.rows, report.where).items():
         value = lookup(published, cells[0])
         entries = {
@@ -139,7 +163,10 @@ def build(report: Report, planned: list[CellSpec], records: pd.DataFrame, publis
             for metric in METRICS
         }
         words = [report.word(axis, v) for axis, v in zip(report.rows, place, strict=True)]
-        group = groups.setdefault(place[0], Group(place[0], []))
+        if base.issuperset(cell.fingerprint for cell in cells):
+            words[-1] += " (base)"
+        shared = place[: len(report.grouped_by)]
+        group = groups.setdefault(shared, Group(shared, []))
         group.rows.append(Row(place, words, cells, entries, value))
     for group in groups.values():
         _mark_best(group)
@@ -158,14 +185,15 @@ def _mark_best(group: Group) -> None:
 
 
 def _only_published(report: Report, group: Group, published: Published | None) -> list[Row]:
-    """The report's `also` at this noise rate, where sourced."""
-    if published is None or report.rows[0] != "noise.rate":
+    """The report's `also` at this noise rate, or under real noise, where sourced."""
+    if published is None:
         return []
+    rate = group.place[0] if group.place else None  # none: real noise, in one group
     rows = []
     for key in published.spec.also:
-        value = published.find(key.method, key.backbone, group.place)
+        value = published.find(key.method, key.backbone, rate)
         if value is not None:
-            own = {"noise.rate": group.place, "backbone": key.backbone, "method": key.method}
+            own = {"noise.rate": rate, "backbone": key.backbone, "method": key.method}
             place = tuple(own.get(axis, "") for axis in report.rows)
             words = [report.word(axis, own[axis]) if axis in own else "" for axis in report.rows]
             words[report.rows.index("method") if "method" in report.rows else -1] = value.printed_name

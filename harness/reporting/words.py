@@ -2,12 +2,15 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Iterable
 
 from harness.data.cards import CARDS
 from harness.errors import HarnessError
 from harness.evaluation.protocols import PROTOCOLS
 from harness.grids import CellSpec
 from harness.ledger import Ledger
+from harness.reporting.frame import RANKS
+from harness.reporting.significance import LEVEL, Judged
 from harness.reporting.spec import Report
 from harness.reporting.table import Group, Row
 
@@ -18,7 +21,15 @@ SELECTION = {
     "best_dev_rsum": "the epoch with the best dev rSum",
     "last": "the last epoch",
 }
-KINDS = {"caption_level": "caption-level", "image_level": "image-level", "index_file": "from an index file"}
+BASE_RUN = "(base): the run that the others differ from in one value; the same runs at every hyperparameter."
+KINDS = {
+    "caption_level": "caption-level",
+    "image_level": "image-level",
+    "index_file": "from an index file",
+    "category_level": "category-level",
+    "similarity_dependent": "similarity-dependent",
+    "text_damage": "text-damage",
+}
 
 
 def the_dataset(report: Report, planned: list[CellSpec]) -> str:
@@ -36,23 +47,65 @@ def the_dataset(report: Report, planned: list[CellSpec]) -> str:
 def caption(report: Report, planned: list[CellSpec], groups: list[Group], ledger: Ledger) -> str:
     """Dataset, protocol, selection rule, seeds: what a reader must know to compare."""
     name = the_dataset(report, planned)
-    title = CARDS[name].title if name in CARDS and CARDS[name].title else name
     protocol = PROTOCOLS[report.protocol].title if report.protocol in PROTOCOLS else report.protocol
-    rules = sorted({SELECTION[cell.run.evaluation.selection] for cell in planned})
-    kinds = sorted({KINDS.get(cell.run.noise.name, cell.run.noise.name) for cell in planned})
     counts = sorted({row.n for group in groups for row in group.rows if row.n})
     over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
     spread = "Mean ± standard deviation" if counts and counts[-1] > 1 else "Values"
     where = f"test split, protocol {report.protocol}: {protocol}" if report.split == "test" else "dev split"
+    shared = " and ".join(map(report.heading, report.grouped_by))
+    group = f" at each value of {shared}" if shared else ""
     sentences = (
         f"{report.title}",
-        f"Dataset: {title}",
-        f"Recalls in percent on the {where}; {', '.join(kinds)} noise in the training split alone",
-        f"The network scored is that of {' or '.join(rules)}; {_test(planned, ledger)}",
+        f"Dataset: {_title(name)}",
+        f"Recalls in percent on the {where}; {noise_of(planned)}",
+        f"The network scored is that of {selection_of(planned)}; {_test(planned, ledger)}",
         f"{spread} over {over} seed{'' if counts == [1] else 's'}",
-        f"Bold: the best of ours at each value of {report.heading(report.rows[0])}",
+        f"Bold: the best of ours{group}",
     )
     return ". ".join(sentences) + "."
+
+
+def noise_of(planned: list[CellSpec]) -> str:
+    """Which noise the training pairs carry."""
+    if all(cell.run.dataset in CARDS and CARDS[cell.run.dataset].noise == "real" for cell in planned):
+        return "the training pairs carry real noise and none is added"
+    kinds = sorted({KINDS.get(cell.run.noise.name, cell.run.noise.name) for cell in planned})
+    return f"{', '.join(kinds)} noise in the training split alone"
+
+
+def selection_of(planned: list[CellSpec]) -> str:
+    return " or ".join(sorted({SELECTION[cell.run.evaluation.selection] for cell in planned}))
+
+
+def judged(report: Report, outcome: Judged) -> list[str]:
+    """What the daggers of a table say, what they do not, and what could not be judged."""
+    notes = []
+    if outcome.comparisons:
+        marked = (
+            "† not distinguishable from the best of its group"
+            if outcome.tied
+            else "Every row judged is distinguishable from the best of its group"
+        )
+        notes.append(
+            f"{marked}: paired bootstrap over the test images with {outcome.resamples:,} resamples, "
+            f"p {'≥' if outcome.tied else '<'} {LEVEL:g} after Holm's correction for the "
+            f"{outcome.comparisons} comparison{'' if outcome.comparisons == 1 else 's'} of a column. It speaks of "
+            "other test images for these networks; how much training varies is the spread over seeds."
+        )
+    if outcome.unjudged:
+        names = list(outcome.unjudged)
+        listed = ", ".join(names[:MISSING_LISTED]) + (
+            f" and {len(names) - MISSING_LISTED} more" if len(names) > MISSING_LISTED else ""
+        )
+        why = "ranks of single test queries (ranks.npz) on the same data" if report.split == "test" else "ranks on dev"
+        notes.append(f"Not judged against the best, for want of {why}: {listed}.")
+    if outcome.comparisons and any(metric in RANKS for metric in report.metrics):
+        notes.append("Median and mean ranks are not judged.")
+    return notes
+
+
+def _title(dataset: str) -> str:
+    return CARDS[dataset].title if dataset in CARDS and CARDS[dataset].title else dataset
 
 
 def _test(planned: list[CellSpec], ledger: Ledger) -> str:
@@ -62,23 +115,36 @@ def _test(planned: list[CellSpec], ledger: Ledger) -> str:
     return "the test split selects nothing"
 
 
-def missing(report: Report, planned: list[CellSpec], groups: list[Group], ledger: Ledger) -> list[str]:
-    """Which rows lack runs, why, and the commands that make them."""
-    rows = [(row, _states(row, ledger)) for group in groups for row in group.rows if row.planned]
-    unscored = sum(states["done"] - row.n for row, states in rows)
-    other = [f"{unscored} finished runs are not scored under protocol {report.protocol}."] if unscored else []
-    lacking = [(row, states) for row, states in rows if set(states) - {"done"}]
+def unscored(report: Report, groups: list[Group], ledger: Ledger) -> list[str]:
+    """Finished runs that a table has no number of."""
+    rows = [row for group in groups for row in group.rows if row.planned]
+    lacking = sum(states(row.planned, ledger)["done"] - row.n for row in rows)
+    return [f"{lacking} finished runs are not scored under protocol {report.protocol}."] if lacking else []
+
+
+def missing(report: Report, planned: list[CellSpec], rows: list[Row], axes: list[str], ledger: Ledger) -> list[str]:
+    """Which rows lack runs, why, and the commands that make them.
+
+    Args:
+        planned: the cells as their grids have them, which know by what labels they are asked for.
+        rows: the rows in print.
+        axes: the axes that tell rows apart.
+    """
+    shown = {cell.fingerprint: cell for row in rows for cell in row.planned}
+    asked = {cell.fingerprint: cell for cell in planned}
+    total = states(shown.values(), ledger)
+    lacking = [(row, states(row.planned, ledger)) for row in rows if row.planned]
+    lacking = [(row, found) for row, found in lacking if set(found) - {"done"}]
     if not lacking:
-        return other
-    total = sum(states.total() for _, states in rows)
-    done = sum(states["done"] for _, states in rows)
-    lines = [*other, f"{done} of {total} runs are finished; – stands where none is."]
+        return []
+    lines = [f"{total['done']} of {total.total()} runs are finished; – stands where none is."]
     if len(lacking) > MISSING_LISTED:
         commands = " && ".join(_run(report))
-        return [*lines, f"`{commands}` trains the {total - done} that are missing."]
-    for row, states in lacking:
-        why = ", ".join(f"{n} {state}" for state, n in sorted(states.items()) if state != "done")
-        lines.append(f"{' '.join(row.words)}: {why}; `{_command(report, row)}` trains it.")
+        return [*lines, f"`{commands}` trains the {total.total() - total['done']} that are missing."]
+    for row, found in lacking:
+        why = ", ".join(f"{n} {state}" for state, n in sorted(found.items()) if state != "done")
+        command = _command(report, asked[row.planned[0].fingerprint], axes)
+        lines.append(f"{' '.join(row.words)}: {why}; `{command}` trains it.")
     return lines
 
 
@@ -100,13 +166,12 @@ def subtitle(report: Report, planned: list[CellSpec], groups: list[Group]) -> st
     return f"{title}{stand_in}{bars}"
 
 
-def _states(row: Row, ledger: Ledger) -> Counter[str]:
-    return Counter(ledger.cell(cell.fingerprint).state() for cell in row.planned)
+def states(cells: Iterable[CellSpec], ledger: Ledger) -> Counter[str]:
+    return Counter(ledger.cell(cell.fingerprint).state() for cell in cells)
 
 
-def _command(report: Report, row: Row) -> str:
-    cell = row.planned[0]
-    only = [f"--only {shlex.quote(f'{axis}={cell.labels[axis]}')}" for axis in report.rows]
+def _command(report: Report, cell: CellSpec, axes: list[str]) -> str:
+    only = [f"--only {shlex.quote(f'{axis}={cell.labels[axis]}')}" for axis in axes]
     return " && ".join(" ".join([run, *only]) for run in _run(report))
 
 

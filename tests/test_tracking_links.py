@@ -1,0 +1,48 @@
+"""A run's page in MLflow is found in the store, without a server; without a store there are no links."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.ledger import Cell, Ledger
+from harness.tracking import forget, mirror_cell, open_store
+from harness.tracking.links import run_links
+
+
+def finished(runs: Path, fingerprint: str) -> Cell:
+    labels = {"method": "crcl"}
+    run = {"dataset": "toy", "seed": 0, "method": {"name": "crcl"}, "noise": {"name": "caption_level"}}
+    cell = Ledger(runs).add({"fingerprint": fingerprint, "grid": "toy", "cell": "crcl", "labels": labels, "run": run})
+    cell.write_result({"fingerprint": fingerprint, "finished": "2023-11-14T22:33:20+00:00", "test": {}})
+    return cell
+
+
+def test_links_lead_to_the_runs_that_the_store_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("harness.tracking.links.AT_ONCE", 2)  # the store answers in several pages
+    runs = tmp_path / "runs"
+    assert run_links(runs) == {}
+    assert not (tmp_path / "mlflow.db").exists()  # looking makes none
+    one, two, gone = (finished(runs, letter * 16) for letter in "abc")
+    finished(runs, "d" * 16)  # never mirrored
+    store = open_store(None, runs)
+    assert run_links(runs) == {}
+    for cell in (one, two, gone):
+        mirror_cell(store, cell)
+    mirror_cell(store, one, grid="another")
+    forget(store, gone)
+    links = run_links(runs)
+    assert set(links) == {"a" * 16, "b" * 16}
+    run = store.find_run("toy", "b" * 16)
+    assert run is not None
+    assert links["b" * 16] == f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    pages = {run_links(runs, pages="http://elsewhere:8080/")["b" * 16].partition("#")[0]}
+    assert pages == {"http://elsewhere:8080/"}
+    either = [store.find_run(grid, "a" * 16) for grid in ("toy", "another")]
+    assert links["a" * 16].rpartition("/")[2] in {found.info.run_id for found in either if found}
+
+
+def test_a_store_that_does_not_answer_gives_no_links(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    assert run_links(tmp_path / "runs", uri=f"sqlite:///{tmp_path}/mlflow.db") == {}
+    assert run_links(tmp_path / "runs", uri="http://127.0.0.1:9") == {}
