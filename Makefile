@@ -5,9 +5,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 ARGS   ?=
+SMOKE  ?=
+
+# What the paper reports. With SMOKE=1 every declaration is tried, at a size of minutes on the embedded benchmark.
+PAPER       := flickr30k_noise coco_noise cc152k ablation sensitivity clip noise_types
+EVERY       := $(basename $(notdir $(wildcard experiments/*.toml)))
+EXPERIMENTS  = $(if $(SMOKE),$(EVERY),$(PAPER))
+SWEEPS      := $(basename $(notdir $(wildcard sweeps/*.toml)))
+SMALL        = $(if $(SMOKE),--smoke)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-flickr ui test test-slow check lint types clean
+.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum tables ui test test-slow check lint types clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -28,7 +36,22 @@ demo: setup ## Train the embedded benchmark (methods x noise rates), render its 
 
 reproduce-flickr: setup ## Train the Flickr30K half of the paper's Table 1 (features in data/f30k_precomp) and render it
 	$(BIN)/harness run flickr30k_noise $(ARGS)
-	$(BIN)/harness report flickr30k_noise
+	$(BIN)/harness report table1
+
+reproduce-all: setup ## All tables, ablations, figures and sweeps of the paper and one page over them; SMOKE=1: in minutes
+	@failed=; \
+	for grid in $(EXPERIMENTS); do $(BIN)/harness run $$grid $(SMALL) --jobs $(JOBS) $(ARGS) || failed="$$failed $$grid"; done; \
+	for sweep in $(SWEEPS); do $(BIN)/harness sweep $$sweep $(SMALL) --jobs $(JOBS) $(ARGS) || failed="$$failed $$sweep"; done; \
+	$(BIN)/harness theory $(SMALL) || failed="$$failed theory"; \
+	$(BIN)/harness report $(SMALL) || failed="$$failed report"; \
+	test -z "$$failed" || { echo "not finished:$$failed; the same command continues" >&2; exit 1; }
+
+sweep-momentum: setup ## Search the momentum coefficient beta on the dev split (12 trials on the embedded benchmark)
+	$(BIN)/harness sweep momentum --jobs $(JOBS) $(ARGS)
+	$(BIN)/harness report momentum
+
+tables: setup ## Render every table and figure from the runs that are there, and the page out/index.html
+	$(BIN)/harness report $(SMALL)
 
 ui: setup ## Open the MLflow pages of all runs on localhost
 	$(BIN)/harness ui $(ARGS)

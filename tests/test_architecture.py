@@ -11,9 +11,10 @@ HARNESS = Path(__file__).parents[1] / "harness"
 # Every room may import the rooms below it, none above, and of its own level none but where a reason stands.
 LEVELS = [
     {"cli"},
+    {"search", "audit"},
     {"launch", "reporting", "parity"},
     {"training", "tracking", "grids"},
-    {"methods", "backbones", "noise", "data", "evaluation", "ledger"},
+    {"methods", "backbones", "noise", "data", "evaluation", "ledger", "theory"},
     {"spec"},
     {"seeds", "files"},
     {"errors"},
@@ -24,7 +25,7 @@ REASONS = {
 }
 OWNERS = {
     "mlflow": "tracking", "optuna": "search", "matplotlib": "reporting", "pandas": "reporting",
-    "transformers": "data", "ray": "launch", "submitit": "launch", "nltk": "data",
+    "transformers": "data backbones", "ray": "launch", "submitit": "launch", "nltk": "data",
 }  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def test_a_large_package_is_imported_in_one_room_alone(path: Path) -> None:
     room = path.relative_to(HARNESS).parts[0].removesuffix(".py")
     for module, _ in imports(path):
         owner = OWNERS.get(module.split(".")[0])
-        assert owner in (None, room), f"{path.name} imports {module}, which is {owner}'s"
+        assert owner is None or room in owner.split(), f"{path.name} imports {module}, which is {owner}'s"
 
 
 @pytest.mark.parametrize("room", ["methods", "backbones", "noise"])

@@ -16,7 +16,7 @@ def on_toy(cell: CellSpec) -> CellSpec:
     run = cell.run
     short = {"pieces": [2], "freeze_epochs": 1, "freeze_steps": None}
     method = run.method.parameters | {key: value for key, value in short.items() if key in run.method.parameters}
-    schedule = run.schedule.model_copy(update={"epochs": run.schedule.epochs and 1, "batch_size": 250})
+    schedule = run.schedule.model_copy(update={"epochs": run.schedule.epochs and 1, "batch_size": 100})
     run = run.model_copy(
         update={
             "dataset": "toy", "schedule": schedule, "method": run.method.model_copy(update={"parameters": method}),
@@ -29,8 +29,9 @@ def on_toy(cell: CellSpec) -> CellSpec:
 @pytest.mark.parametrize("name", sorted(declarations("experiments")))
 def test_every_cell_of_a_smoke_grid_trains(name: str, tmp_path: Path, toy_data: Path) -> None:
     grid = load_grid(name, smoke=True)
-    for planned in grid.cells:
-        cell = Ledger(tmp_path).add(on_toy(planned).entry(grid.name))
+    shortened = {cell.fingerprint: cell for cell in map(on_toy, grid.cells)}  # other pieces may end up the same
+    for planned in shortened.values():
+        cell = Ledger(tmp_path).add(planned.entry(grid.name))
         assert work(cell, toy_data, Machine()) == "done", cell.failure()
         assert (cell.result() or {})["test"]["full"]["rsum"] > 0
 
@@ -40,4 +41,4 @@ def test_every_report_renders_with_nothing_trained(name: str, tmp_path: Path) ->
     text, files = write_report(name, runs=tmp_path / "runs", out=tmp_path / "out")
     assert {file.suffix for file in files} == {".md", ".tex", ".csv", ".png", ".svg"}
     assert all(file.stat().st_size for file in files)
-    assert "harness run" in text  # the command that trains what is missing
+    assert "harness run" in text or "harness sweep" in text  # the command that trains what is missing

@@ -70,10 +70,10 @@ def command(
             print(f"scored  {scored.name}  test " + "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items()))
     if mirror.complaint:
         print(f"warning: {mirror.complaint}", file=sys.stderr)
-    failures = [cell for cell, state in states.items() if state == "failed"]
-    done = sum(state == "done" for state in states.values())
-    print(f"{grid.name}: {done} of {len(states)} cells done, {len(failures)} failed")
-    for failed in failures:
-        why = (failed.failure() or {}).get("error")
-        print(f"  {failed.name}: {why} (traceback: {failed.path('failure.json')})")
-    sys.exit(1 if failures else 0)
+    # A worker that was killed leaves its cell interrupted: no failure of the run, but not done either.
+    unfinished = {cell: state for cell, state in states.items() if state != "done"}
+    print(f"{grid.name}: {len(states) - len(unfinished)} of {len(states)} cells done, {len(unfinished)} failed")
+    for left, stands in unfinished.items():
+        why = (left.failure() or {}).get("error", f"is {stands}; the same command continues it")
+        print(f"  {left.name}: {why} (log: {left.path('log.txt')})")
+    sys.exit(1 if unfinished else 0)

@@ -104,9 +104,7 @@ def _name(axis: str, value: Any) -> str:
     return value if isinstance(value, str) else f"{axis}={_label(value)}"
 
 
-def _product(
-    run: Table, axes: dict[str, list[_Variant]], exceptions: list[Override], path: Path
-) -> Iterator[CellSpec]:
+def _product(run: Table, axes: dict[str, list[_Variant]], exceptions: list[Override], path: Path) -> Iterator[CellSpec]:
     for chosen in product(*axes.values()):
         labels: dict[str, Any] = {}
         table = run
