@@ -11,11 +11,11 @@ from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import Ranks, compare
 from harness.ledger import Cell, Ledger, claim
-from harness.reporting import compare_queries
-from harness.reporting.compare import Comparison, compare_runs, differing
-from harness.reporting.compare_figure import figure
-from harness.reporting.compare_page import markdown, write_comparison
-from harness.reporting.compare_queries import Names, Query, extremes, tally
+from harness.reporting.comparison import queries as compare_queries
+from harness.reporting.comparison.facts import Comparison, compare_runs, differing
+from harness.reporting.comparison.page import markdown, write_comparison
+from harness.reporting.comparison.queries import Names, Query, extremes, tally
+from harness.reporting.figures.compare import figure
 
 IMAGES, EACH = 50, 5  # of the test split of tests/synthetic.py
 OWNER = np.repeat(np.arange(IMAGES), EACH)

@@ -10,11 +10,11 @@ from harness.errors import HarnessError
 from harness.grids import Grid, load_grid
 from harness.ledger import Ledger
 from harness.reporting import frame, load_report, markdown, render, write_files
-from harness.reporting.bars_figure import bars
 from harness.reporting.figure_spec import Bars, Labels, Pieces, Sensitivity
-from harness.reporting.labels_figure import read
+from harness.reporting.figures.bars import bars
+from harness.reporting.figures.labels import read
+from harness.reporting.figures.sensitivity import pieces, sensitivity
 from harness.reporting.rendered import Rendered
-from harness.reporting.sensitivity_figure import pieces, sensitivity
 from harness.reporting.vary import value_of
 
 BARS = """

@@ -11,8 +11,8 @@ from page_toys import HOSTILE, Elements, hostile_report, listing_report, toy_pag
 from reporting_toys import rsum_of
 
 from harness.ledger import Ledger
-from harness.reporting import style
 from harness.reporting.diagnosis import Finding
+from harness.reporting.figures import style
 from harness.reporting.page import write_page
 from harness.reporting.page.drawings import draw
 from harness.reporting.page.numbers import decimal, duration, signed

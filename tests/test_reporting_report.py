@@ -23,12 +23,12 @@ from harness.errors import HarnessError
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
 from harness.reporting import frame, load_report, render, write_report
-from harness.reporting.curves import curves, figures
+from harness.reporting.figures.curves import curves, figures
+from harness.reporting.figures.lines import lines
+from harness.reporting.figures.style import spread
+from harness.reporting.formats.latex import escape
 from harness.reporting.frame import METRICS
-from harness.reporting.latex import escape
-from harness.reporting.noise_figure import lines
 from harness.reporting.published import Published
-from harness.reporting.style import spread
 
 PUBLISHED = """
 [published]

@@ -15,8 +15,8 @@ from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
 from harness.methods import METHODS
 from harness.methods.zero_shot import ZeroShot
-from harness.reporting.curves import figures
 from harness.reporting.diagnosis import diagnose
+from harness.reporting.figures.curves import figures
 from harness.training import Machine, work
 from harness.training.trainer import Trainer
 

@@ -23,7 +23,7 @@ def command(run_a: str, run_b: str, runs: Path, data: Path, out: Path) -> None:
     with the dataset in --data the queries show their captions.
     """
     from harness.ledger import Ledger
-    from harness.reporting.compare_page import write_comparison
+    from harness.reporting.comparison.page import write_comparison
 
     ledger = Ledger(runs)
     text, files = write_comparison(ledger.find(run_a), ledger.find(run_b), out, data)

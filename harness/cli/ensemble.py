@@ -21,7 +21,7 @@ def command(members: tuple[str, ...], runs: Path, data: Path, device: str) -> No
     from harness.errors import HarnessError
     from harness.launch.ensemble import score_ensemble
     from harness.ledger import Ledger
-    from harness.reporting.curves import figures
+    from harness.reporting.figures.curves import figures
     from harness.tracking import Mirror
     from harness.training import Machine
 

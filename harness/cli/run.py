@@ -40,7 +40,7 @@ def command(
     from harness.launch.ensemble import score_ensemble
     from harness.launch.prepare import prepare_data
     from harness.ledger import Ledger
-    from harness.reporting.curves import figures
+    from harness.reporting.figures.curves import figures
     from harness.tracking import Mirror
     from harness.training import Machine
 

@@ -46,7 +46,7 @@ def command(
     from harness.grids import CellSpec
     from harness.launch.prepare import prepare_data
     from harness.ledger import Ledger
-    from harness.reporting.curves import figures
+    from harness.reporting.figures.curves import figures
     from harness.search import load_sweep
     from harness.search.launcher import Launcher, settings_of, words
     from harness.search.outcome import write_outcome
@@ -93,8 +93,8 @@ def command(
 def _drawn(sweep: "Sweep", runs: Path, *, smoke: bool) -> dict[str, Any]:
     """The figures of the sweep's report, for one that is declared in the room."""
     from harness.grids import declarations
+    from harness.reporting.figures.sweep import draw
     from harness.reporting.sweep import read
-    from harness.reporting.sweep_figures import draw
 
     if declarations("sweeps").get(sweep.path.stem) != sweep.path:
         return {}

@@ -17,7 +17,7 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
     from rich.progress import track
 
     from harness.ledger import Ledger
-    from harness.reporting.curves import figures
+    from harness.reporting.figures.curves import figures
     from harness.tracking import forget, mirror_cell, open_store
     from harness.tracking.sweep import mirror_sweep
 

@@ -9,27 +9,19 @@ from harness.data.cards import CARDS
 from harness.files import write_atomic
 from harness.grids import CellSpec, load_grid
 from harness.ledger import Cell, Ledger
-from harness.reporting import (
-    bars_figure,
-    labels_figure,
-    noise_figure,
-    sensitivity_figure,
-    significance,
-    style,
-    sweep,
-    sweep_figures,
-    words,
-)  # fmt: skip
+from harness.reporting import significance, sweep, words
 from harness.reporting.figure_spec import Bars, Labels, Lines, Pieces, Sensitivity
+from harness.reporting.figures import bars, labels, lines, sensitivity, style
+from harness.reporting.figures import sweep as sweep_figures
+from harness.reporting.formats.latex import latex
+from harness.reporting.formats.markdown import markdown
+from harness.reporting.formats.tidy import tidy_csv
 from harness.reporting.frame import frame
-from harness.reporting.latex import latex
-from harness.reporting.markdown import markdown
 from harness.reporting.published import Published
 from harness.reporting.render import Page
 from harness.reporting.rendered import Rendered
 from harness.reporting.spec import Report, load_report
 from harness.reporting.table import Group, build
-from harness.reporting.tidy import tidy_csv
 from harness.reporting.vary import base_runs
 from harness.spec import RunSpec
 
@@ -122,21 +114,21 @@ def _figure(
 ) -> "Figure":
     match report.figure:
         case Lines() as spec:
-            return noise_figure.draw(report, spec, planned, records, published, subtitle)
+            return lines.draw(report, spec, planned, records, published, subtitle)
         case Bars() as spec:
-            return bars_figure.draw(report, spec, planned, records, subtitle)
+            return bars.draw(report, spec, planned, records, subtitle)
         case Sensitivity() as spec:
-            panels = sensitivity_figure.sensitivity(report, spec, planned, records)
-            return sensitivity_figure.draw(report, spec, panels, subtitle)
+            panels = sensitivity.sensitivity(report, spec, planned, records)
+            return sensitivity.draw(report, spec, panels, subtitle)
         case Pieces() as spec:
-            panels = sensitivity_figure.pieces(report, spec, planned, records)
-            return sensitivity_figure.draw(report, spec, panels, subtitle)
+            panels = sensitivity.pieces(report, spec, planned, records)
+            return sensitivity.draw(report, spec, panels, subtitle)
     raise AssertionError(f"a figure of the kind {report.figure.kind} is no figure of a table")
 
 
 def _of_labels(report: Report, spec: Labels, planned: list[CellSpec], ledger: Ledger) -> Rendered:
     """How well labels tell clean from noisy pairs, and how both lie."""
-    found = labels_figure.read(report, spec, planned, ledger)
+    found = labels.read(report, spec, planned, ledger)
     rows = [seen.row for seen in found]
     shown = {cell.fingerprint for row in rows for cell in row.planned}
     cells = [cell for cell in planned if cell.fingerprint in shown]
@@ -155,9 +147,9 @@ def _of_labels(report: Report, spec: Labels, planned: list[CellSpec], ledger: Le
         )
     )
     return Rendered(
-        report, f"{caption}.", notes, listing=labels_figure.listing(report, spec, found),
-        figures={"": labels_figure.draw(report, found, words.subtitle(report, planned, groups))}, cells=cells,
-        numbers=labels_figure.histograms(found),
+        report, f"{caption}.", notes, listing=labels.listing(report, spec, found),
+        figures={"": labels.draw(report, found, words.subtitle(report, planned, groups))}, cells=cells,
+        numbers=labels.histograms(found),
     )  # fmt: skip
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 from tabulate import tabulate
 
 from harness.files import write_atomic
-from harness.reporting import style
+from harness.reporting.figures import style
+from harness.reporting.figures.theory import draw_bound, draw_momentum
 from harness.reporting.rendered import Listing
-from harness.reporting.theory_figures import draw_bound, draw_momentum
 from harness.theory import Case
 
 if TYPE_CHECKING:

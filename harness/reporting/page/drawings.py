@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from harness.reporting import style
+from harness.reporting.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

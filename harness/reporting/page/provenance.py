@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.grids import CellSpec
-from harness.reporting.compare import flat
+from harness.reporting.comparison.facts import flat
 from harness.reporting.page.numbers import decimal, duration, signed
 from harness.reporting.page.runs import Run, Runs
 from harness.reporting.render import DAGGER

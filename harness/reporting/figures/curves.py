@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from harness.ledger import Cell
-from harness.reporting import style
+from harness.reporting.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

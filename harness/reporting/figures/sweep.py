@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from harness.reporting import style
+from harness.reporting.figures import style
 from harness.reporting.sweep import PAPER, Trials
 
 if TYPE_CHECKING:

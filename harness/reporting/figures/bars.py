@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.grids import CellSpec
-from harness.reporting import style
 from harness.reporting.figure_spec import Bars
+from harness.reporting.figures import style
 from harness.reporting.spec import Report
 from harness.reporting.table import places, seeds
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from harness.reporting import style
+from harness.reporting.figures import style
 from harness.theory import momentum, trials
 from harness.theory.labels import EPOCHS, EPSILON, ERROR, MEAN, NOISES, RETURN, SLOPES, START, VARIANCE, Noise
 from harness.theory.linear import CANDIDATES as LINEAR_CANDIDATES

@@ -13,7 +13,7 @@ from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import METRICS, Difference, Ranks, compare, holm, read_ranks
 from harness.ledger import Cell
-from harness.reporting.compare_queries import WAYS, Names, Query, Tally, extremes, tally
+from harness.reporting.comparison.queries import WAYS, Names, Query, Tally, extremes, tally
 from harness.reporting.frame import METRICS as SHOWN
 
 ENVIRONMENT = ("git_commit", "harness", "python", "torch", "platform", "device", "precision", "compile", "threads")

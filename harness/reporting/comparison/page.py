@@ -7,10 +7,10 @@ from tabulate import tabulate
 
 from harness.files import write_atomic
 from harness.ledger import Cell
-from harness.reporting import style
-from harness.reporting.compare import ABSENT, Comparison, Differing, Outcome, Score, compare_runs
-from harness.reporting.compare_figure import figure
-from harness.reporting.compare_queries import WAYS, Names, Query
+from harness.reporting.comparison.facts import ABSENT, Comparison, Differing, Outcome, Score, compare_runs
+from harness.reporting.comparison.queries import WAYS, Names, Query
+from harness.reporting.figures import style
+from harness.reporting.figures.compare import figure
 
 TITLES = {
     **{f"{way}_{key}": f"{way} {title}" for way in WAYS for key, title in

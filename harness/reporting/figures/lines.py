@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.grids import CellSpec
-from harness.reporting import style
 from harness.reporting.figure_spec import Lines
+from harness.reporting.figures import style
 from harness.reporting.published import Published
 from harness.reporting.spec import Key, Report
 from harness.reporting.table import lookup, places, seeds

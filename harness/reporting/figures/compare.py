@@ -3,8 +3,8 @@
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from harness.reporting import style
-from harness.reporting.curves import Row, series
+from harness.reporting.figures import style
+from harness.reporting.figures.curves import Row, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from harness.evaluation.correspondence import label_report
 from harness.grids import CellSpec
 from harness.ledger import Cell, Ledger
-from harness.reporting import style
 from harness.reporting.figure_spec import Labels
+from harness.reporting.figures import style
 from harness.reporting.rendered import Listing
 from harness.reporting.spec import Report
 from harness.reporting.table import Row, places

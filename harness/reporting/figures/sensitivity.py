@@ -9,8 +9,8 @@ import pandas as pd
 from harness.errors import HarnessError
 from harness.grids import CellSpec
 from harness.grids.expand import BASE, PARAMETER, VALUE
-from harness.reporting import style
 from harness.reporting.figure_spec import Pieces, Sensitivity
+from harness.reporting.figures import style
 from harness.reporting.spec import Report
 from harness.reporting.table import places, seeds
 from harness.reporting.vary import base_runs

@@ -1,0 +1,1 @@
+"""What is drawn, one file a kind of figure; matplotlib is imported nowhere else."""

@@ -1,0 +1,1 @@
+"""A rendered report as text: Markdown, LaTeX, CSV. Its HTML is `harness.reporting.page`."""
