@@ -6,8 +6,9 @@ import pytest
 
 from harness.grids import CellSpec, declarations, load_grid
 from harness.ledger import Ledger
+from harness.methods import METHODS
 from harness.reporting import write_report
-from harness.spec import fingerprint
+from harness.spec import build, fingerprint
 from harness.training import Machine, work
 
 
@@ -34,6 +35,15 @@ def test_every_cell_of_a_smoke_grid_trains(name: str, tmp_path: Path, toy_data: 
         cell = Ledger(tmp_path).add(planned.entry(grid.name))
         assert work(cell, toy_data, Machine()) == "done", cell.failure()
         assert (cell.result() or {})["test"]["full"]["rsum"] > 0
+
+
+@pytest.mark.parametrize("name", sorted(declarations("experiments")))
+def test_every_smoke_grid_fits_the_embedded_benchmark(name: str) -> None:
+    """A freeze counted in steps, say, must end before a piece does."""
+    for cell in load_grid(name, smoke=True).cells:
+        assert cell.run.dataset == "twemoji"
+        steps = -(-2_944 * 5 // cell.run.schedule.batch_size)
+        build(cell.run.method, METHODS).phases(cell.run.schedule.epochs, steps)
 
 
 @pytest.mark.parametrize("name", sorted(declarations("reports")))
