@@ -53,7 +53,8 @@ def render(word: str | Path, ledger: Ledger, *, smoke: bool = False) -> Rendered
     report = load_report(word)
     if smoke:
         named = {"name": f"{report.name}-smoke", "title": f"{report.title} (smoke run)"}
-        report = report.model_copy(update={**named, "smoke": True, "published": None})
+        notes = [words.SMOKE, *report.notes]
+        report = report.model_copy(update={**named, "notes": notes, "smoke": True, "published": None})
     if report.sweep is not None:
         return _of_sweep(report, report.sweep, ledger)
     grids = [load_grid(grid, smoke=smoke) for grid in report.grids]

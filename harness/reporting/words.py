@@ -14,6 +14,8 @@ from harness.reporting.significance import LEVEL, Judged
 from harness.reporting.spec import Report
 from harness.reporting.table import Group, Row
 
+# A smoke page looks like any other, and its best method is chance.
+SMOKE = "A smoke run is cut in size and epochs: it shows that everything works, not which method is best."
 MISSING_LISTED = 6  # more missing rows than this are told by one command for the whole grid
 
 SELECTION = {
