@@ -92,6 +92,20 @@ CARDS: dict[str, DatasetCard] = {
             "`scan-features`) and unpack them there, see github.com/kuanghuei/SCAN",
         ),
         DatasetCard(
+            name="coco_pictures",
+            folder="coco_pictures",
+            title="MS-COCO with its pictures, for CLIP: five captions each (Lin et al., 2014; Karpathy splits)",
+            images={"train": 113287, "dev": 5000, "test": 5000},
+            captions_per_image=5,
+            dev_images=1000,
+            protocols=["coco_1k_5fold", "coco_5k"],
+            source="one's own build from the pictures: SCAN's features come without them",
+            licence="pictures and captions: terms of their owners, research use",
+            if_missing="build it from the pictures and a table image, split, caption of the Karpathy splits: `harness "
+            "data build --images DIR --captions FILE.csv --captions-per-image 5 --pixels 224 --regions 1 --out "
+            "data/coco_pictures`",
+        ),
+        DatasetCard(
             name="cc152k",
             folder="cc152k_precomp",
             title="CC152K: web pictures with their alt text, noisy as found (a part of Conceptual Captions)",
