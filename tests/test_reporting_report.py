@@ -345,7 +345,8 @@ def test_the_report_verb_prints_and_writes(here: Path) -> None:
     assert outcome.exit_code == 0
     assert "| Noise" in outcome.output
     assert f"written: {here / 'out' / 'toy_report.md'}" in outcome.output
-    assert "Toy &amp; 100 % honest" in (here / "out" / "index.html").read_text()
+    assert "Toy &amp; 100 % honest" in (here / "out" / "toy_report.html").read_text()
+    assert not (here / "out" / "index.html").exists()  # the page over all reports is left as it was
 
 
 def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(

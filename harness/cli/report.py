@@ -25,7 +25,7 @@ def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> Non
     """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it with LaTeX, CSV, PNG and
     SVG; with no name, write all of reports/.
 
-    OUT/index.html shows the same reports on one page. What is not trained yet shows as missing, with the command that
+    OUT/index.html shows them all on one page, OUT/REPORT.html one that was asked for alone. What is not trained yet shows as missing, with the command that
     trains it.
     """
     from harness.errors import HarnessError
@@ -55,7 +55,8 @@ def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> Non
             done = sum(ledger.cell(cell.fingerprint).state() == "done" for cell in each.cells)
             print(f"{each.report.name}: {done} of {len(each.cells)} runs finished: {each.report.title}")
     if rendered:
-        page = write_page(rendered, ledger, out, links=run_links(runs))
+        name = rendered[0].report.name if len(reports) == 1 else "index"  # one report leaves the page of all alone
+        page = write_page(rendered, ledger, out, links=run_links(runs), name=name)
         print(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
         raise HarnessError(

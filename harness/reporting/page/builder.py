@@ -50,8 +50,9 @@ def write_page(
     *,
     links: Mapping[str, str],
     findings: Findings | None = None,
+    name: str = "index",
 ) -> Path:
-    """Write `out/index.html`: one file that asks for no other, the same bytes for the same reports and runs.
+    """Write `out/NAME.html`: one file that asks for no other, the same bytes for the same reports and runs.
 
     Args:
         rendered: the reports, in the order of the page.
@@ -59,6 +60,7 @@ def write_page(
         out: a folder, made if it is not there.
         links: fingerprint -> URL of its MLflow run; what is not http or https is left out.
         findings: fingerprint -> what `diagnosis.diagnose` says of the run; None judges every run here.
+        name: the file's, without its ending.
 
     Raises:
         HarnessError: a file of the ledger is not readable, or the disk is full.
@@ -79,8 +81,9 @@ def write_page(
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "index.html", text.encode())
-    return out / "index.html"
+    file = out / f"{name}.html"
+    write_atomic(file, text.encode())
+    return file
 
 
 def _section(each: Rendered, place: str, planned: list[CellSpec], runs: Runs) -> Section:
