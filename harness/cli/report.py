@@ -25,8 +25,8 @@ def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> Non
     """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it with LaTeX, CSV, PNG and
     SVG; with no name, write all of reports/.
 
-    OUT/index.html shows them all on one page, OUT/REPORT.html one that was asked for alone. What is not trained yet shows as missing, with the command that
-    trains it.
+    OUT/index.html shows them all on one page, OUT/REPORT.html one that was asked for alone. What is not trained yet
+    shows as missing, with the command that trains it.
     """
     from harness.errors import HarnessError
     from harness.grids import declarations
