@@ -1,11 +1,25 @@
 """`harness run`: train a grid."""
 
+import re
 import sys
 from pathlib import Path
 
 import click
 
 from harness.cli import options
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, given: str | None) -> float | None:
+    """12h, 90m, 1h30m, ... in seconds."""
+    if given is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", given)
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != given or seconds <= 0:
+        raise click.BadParameter(f"{given!r}: write a time, for example 12h, 90m or 1h30m; units are d, h, m and s")
+    return seconds
 
 
 @click.command()
@@ -15,6 +29,12 @@ from harness.cli import options
 @options.only
 @options.smoke
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once.")
+@click.option(
+    "--budget",
+    callback=_seconds,
+    metavar="TIME",
+    help="Work so long and stop after a checkpoint, e.g. 12h or 1h30m; cells that fit by their estimate go first.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
 @options.machine
 def command(
@@ -24,6 +44,7 @@ def command(
     only: dict[str, list[str]],
     smoke: bool,
     jobs: int,
+    budget: float | None,
     dry_run: bool,
     device: str,
     precision: str,
@@ -33,11 +54,14 @@ def command(
     """Train the grid SPEC (a name in experiments/ or a .toml file).
 
     Finished cells are skipped, killed ones continue from their checkpoint, failed ones are tried again; one
-    failure does not stop the rest. Exit status 1 if a cell failed.
+    failure does not stop the rest. Exit status 1 if a cell failed; cells that a spent budget leaves have not.
     """
     from harness.grids import load_grid
     from harness.launch import run_cells
+    from harness.launch.budget import Budget
+    from harness.launch.display import clock
     from harness.launch.ensemble import score_ensemble
+    from harness.launch.estimate import estimate
     from harness.launch.prepare import prepare_data
     from harness.ledger import Ledger
     from harness.reporting.figures.curves import figures
@@ -59,8 +83,15 @@ def command(
         "--device", device, "--precision", precision, "--compile" if compile_ else "--no-compile",
         "--checkpoint-seconds", str(checkpoint_seconds),
     ]  # fmt: skip
+    time = None
+    if budget is not None:
+        plans = [plan for plan in estimate(chosen, runs, data) if plan.state != "done"]
+        time = Budget.over_plans(budget, plans)
+        fit = time.fitting([plan.cell.fingerprint for plan in plans], jobs)
+        unknown = f", {len(plans) - len(time.left)} have no estimate" if len(time.left) < len(plans) else ""
+        print(f"budget {clock(budget)}: {fit} of {len(plans)} cells to train fit by their estimate{unknown}")
     mirror = Mirror(None, runs, grid=grid.name, figures=figures)
-    states = run_cells(cells, data=data, jobs=jobs, worker_options=worker_options, update=mirror.update)
+    states = run_cells(cells, data=data, jobs=jobs, worker_options=worker_options, update=mirror.update, budget=time)
     for name, team in grid.teams(chosen):
         members = [ledger.cell(cell.fingerprint) for cell in team]
         if all(member.state() == "done" for member in members):
@@ -72,7 +103,14 @@ def command(
         print(f"warning: {mirror.complaint}", file=sys.stderr)
     # A worker that was killed leaves its cell interrupted: no failure of the run, but not done either.
     unfinished = {cell: state for cell, state in states.items() if state != "done"}
-    print(f"{grid.name}: {len(states) - len(unfinished)} of {len(states)} cells done, {len(unfinished)} failed")
+    later = {}
+    if time is not None and time.spent:
+        later = {cell: state for cell, state in unfinished.items() if state != "failed"}
+        unfinished = {cell: state for cell, state in unfinished.items() if state == "failed"}
+    done = len(states) - len(unfinished) - len(later)
+    print(f"{grid.name}: {done} of {len(states)} cells done, {len(unfinished)} failed")
+    if later:
+        print(f"  the budget is spent and leaves {len(later)} unfinished; the same command continues them")
     for left, stands in unfinished.items():
         why = (left.failure() or {}).get("error", f"is {stands}; the same command continues it")
         print(f"  {left.name}: {why} (log: {left.path('log.txt')})")

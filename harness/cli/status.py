@@ -3,12 +3,17 @@
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.launch.estimate import Plan
+    from harness.ledger import Cell
 
 STYLES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "waiting": "dim"}
 
@@ -16,41 +21,64 @@ STYLES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "y
 @click.command()
 @click.argument("spec")
 @options.runs
+@options.data
 @options.smoke
-def command(spec: str, runs: Path, smoke: bool) -> None:
-    """Done, running (where, since when), failed (why) and waiting cells of the grid SPEC."""
-    from harness.grids import load_grid
-    from harness.launch.display import clock, describe
-    from harness.ledger import Cell, Ledger, claim
+def command(spec: str, runs: Path, data: Path, smoke: bool) -> None:
+    """Done, running (where, since when, last heartbeat), failed (why) and waiting cells of the grid SPEC.
 
-    def words(cell: Cell, state: str) -> str:
-        if state == "done":
-            result = cell.result() or {}
-            return "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in result["test"].items())
-        if state == "failed":
-            return str((cell.failure() or {}).get("error", ""))
-        if state in ("running", "interrupted"):
-            holder = claim.read(cell.folder)
-            where = f"{holder['host']} since {clock(time.time() - holder['since'])}  " if holder else ""
-            return where + describe(cell.heartbeat())
-        return ""
+    The last line counts them, with the training time spent so far and about how much is left.
+    """
+    from harness.grids import load_grid
+    from harness.launch.estimate import estimate
+    from harness.ledger import Ledger
 
     grid = load_grid(spec, smoke=smoke)
     ledger = Ledger(runs)
-    table = Table(box=None, padding=(0, 2))
-    for column in ("cell", "state", "", "fingerprint"):
-        table.add_column(column, no_wrap=column != "")
-    counts: Counter[str] = Counter()
-    spent = 0.0
-    for planned in grid.cells:
-        cell = ledger.cell(planned.fingerprint)
-        state = cell.state()
-        counts[state] += 1
-        if state == "done":
-            spent += (cell.result() or {}).get("seconds", 0.0)
-        table.add_row(planned.name, f"[{STYLES[state]}]{state}[/]", words(cell, state), planned.fingerprint)
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{grid.name}: {', '.join(f'{n} {state}' for state, n in counts.items())}; {clock(spent)} of training"
-    )
+    plans = estimate(grid.cells, runs, data)
+    width = max(len(plan.cell.name) for plan in plans)
+    # Lines and not a table: rich's takes longer over a thousand rows than all the rest, and squeezes the words.
+    shown = Text()
+    for plan in plans:
+        shown.append(f"{plan.state:12s}", STYLES[plan.state])
+        words = _words(ledger.cell(plan.cell.fingerprint), plan.state)
+        shown.append(f"{plan.cell.name:{width}s}  {plan.cell.fingerprint}  {words}".rstrip() + "\n")
+    console = Console(soft_wrap=True)
+    console.print(shown, end="")
+    counts = Counter(plan.state for plan in plans)
+    states = ", ".join(f"{n} {state}" for state, n in counts.items())
+    console.print(f"{grid.name}: {states}; {_cost(plans)}", highlight=False, markup=False)
+
+
+def _words(cell: "Cell", state: str) -> str:
+    """What there is to say about a cell, in one line."""
+    from harness.launch.display import clock, describe
+    from harness.ledger import claim
+
+    if state == "done":
+        result = cell.result() or {}
+        return "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in result["test"].items())
+    if state == "failed":
+        return str((cell.failure() or {}).get("error", ""))
+    if state == "waiting":
+        return ""
+    holder, beat, now = claim.read(cell.folder), cell.heartbeat(), time.time()
+    parts = []
+    if holder is not None:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
+        parts.append(f"{holder['host']} since {since} ({clock(now - holder['since'])})")
+    if "time" in beat:
+        parts.append(f"heartbeat {clock(now - beat.pop('time'))} ago")
+    return "  ".join([*parts, describe(beat)])
+
+
+def _cost(plans: "list[Plan]") -> str:
+    """Training time spent, and left if the cells were trained one after another."""
+    from harness.launch.display import clock
+
+    text = f"{clock(sum(plan.spent for plan in plans))} of training"
+    known = [plan.left for plan in plans if plan.left is not None]
+    if any(known):
+        text += f", about {clock(sum(known))} left one after another"
+    if len(known) < len(plans):
+        text += f", no finished epoch to judge {len(plans) - len(known)} of them by"
+    return text

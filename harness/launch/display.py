@@ -12,6 +12,8 @@ from rich.text import Text
 
 from harness.ledger import Cell
 
+TURNS = 20  # updates in which every cell is looked at once: with a pool's four a second, each every five seconds
+
 
 class Display:
     """A line per running cell and one for the whole grid; plain lines where there is no terminal."""
@@ -25,6 +27,8 @@ class Display:
         self._told: dict[Cell, str] = {cell: cell.state() for cell in self.cells}
         self._width = max((len(cell.name) for cell in self.cells), default=0)
         self._epochs: dict[Cell, tuple[int, int]] = {}
+        self._turn = 0
+        self._here: set[Cell] = set()  # ran here at the last update
 
     def __enter__(self) -> "Display":
         if self.live:
@@ -52,8 +56,8 @@ class Display:
         self.console.print(line, highlight=False, style=style)
 
     def update(self, running: Container[Cell]) -> None:
-        """Tell what ended since the last call and show what runs."""
-        for cell in self.cells:
+        """Tell what ended since the last call and show what runs; with nothing running here, of all cells."""
+        for cell in self._due(running):
             state = cell.state()
             if state != self._told[cell]:
                 self._told[cell] = state
@@ -63,6 +67,20 @@ class Display:
             self.live.update(self._picture(active))
         else:
             self._tell_epochs([cell for cell in active if cell in running])
+
+    def _due(self, running: Container[Cell]) -> list[Cell]:
+        """The cells to look at now: those that run, and of the others a few at a time.
+
+        A done cell stays done. A state costs a few looks at the disk, and a grid may have a thousand cells.
+        """
+        here = {cell for cell in self.cells if cell in running}
+        recent, self._here = here | self._here, here
+        self._turn = (self._turn + 1) % TURNS
+        return [
+            cell for place, cell in enumerate(self.cells)
+            if self._told[cell] != "done"
+            and (not running or place % TURNS == self._turn or self._told[cell] == "running" or cell in recent)
+        ]  # fmt: skip
 
     def _tell(self, cell: Cell, state: str) -> None:
         name = cell.name.ljust(self._width)

@@ -1,28 +1,47 @@
-"""What a grid costs, judged by what finished cells cost."""
+"""What a grid costs, judged by what finished epochs cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.data import open_dataset
 from harness.data.cards import CARDS
 from harness.errors import HarnessError
 from harness.grids import CellSpec
 from harness.launch.display import clock
-from harness.ledger import Ledger
+from harness.ledger import Cell, Ledger
 from harness.methods import METHODS
 from harness.spec import build
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a cell has cost so far: its finished epochs, evaluation included."""
+
+    seconds: float
+    steps: int
+
+    @classmethod
+    def on(cls, cell: Cell) -> "Spent":
+        result = cell.result()
+        if result is not None:
+            return cls(result["seconds"], result["steps"])
+        rows = cell.rows()
+        return cls(sum(row["seconds"] for row in rows), rows[-1]["step"] if rows else 0)
+
+
+@dataclass(frozen=True)
 class Plan:
-    """One cell's cost: optimiser steps where the number of pairs is known, seconds where a like cell has finished."""
+    """One cell's cost: optimiser steps where the number of pairs is known, seconds where a like cell has trained."""
 
     cell: CellSpec
     state: str
     epochs: int | None
     steps: int | None
-    seconds: float | None
+    seconds: float | None  # from beginning to end
+    spent: float  # seconds, of its finished epochs
+    left: float | None  # seconds; None: unknown
 
     def words(self) -> str:
         if self.steps is None:
@@ -34,37 +53,38 @@ class Plan:
 def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
     """A plan per cell, in order."""
     ledger = Ledger(runs)
-    paces = _paces(ledger)
+    known = {cell.fingerprint: cell for cell in ledger.cells()}
+    spent = {name: Spent.on(cell) for name, cell in known.items()}
+    states = {name: cell.state() for name, cell in known.items()}
+    # A finished cell judges better than one that is on its way, so it has the last word.
+    paces: dict[str, float] = {}
+    for name in sorted(known, key=lambda name: states[name] == "done"):
+        if spent[name].steps:
+            paces[_like(known[name].spec["run"])] = spent[name].seconds / spent[name].steps
     pairs = {name: _pairs(name, data) for name in {cell.run.dataset for cell in cells}}
     plans = []
     for cell in cells:
         count = pairs[cell.run.dataset]
-        epochs = steps = seconds = None
+        state = states.get(cell.fingerprint, "waiting")
+        so_far = spent.get(cell.fingerprint, Spent(0.0, 0))
+        epochs = steps = seconds = left = None
         if count is not None:
             per_epoch = -(-count // cell.run.schedule.batch_size)
             phases = build(cell.run.method, METHODS).phases(cell.run.schedule.epochs, per_epoch)
             epochs = sum(phase.epochs for phase in phases)
             steps = epochs * per_epoch
-            pace = paces.get(_like(cell.run.dataset, cell.run.backbone.model_dump(), cell.run.schedule.batch_size))
-            seconds = steps * pace if pace is not None else None
-        plans.append(Plan(cell, ledger.cell(cell.fingerprint).state(), epochs, steps, seconds))
+            pace = paces.get(_like(cell.run.table()))
+            if pace is not None:
+                seconds, left = steps * pace, max(steps - so_far.steps, 0) * pace
+        if state == "running":  # the worker itself knows best
+            left = known[cell.fingerprint].heartbeat().get("seconds_left", left)
+        plans.append(Plan(cell, state, epochs, steps, seconds, so_far.seconds, 0.0 if state == "done" else left))
     return plans
 
 
-def _paces(ledger: Ledger) -> dict[str, float]:
-    """Seconds per step (evaluation included) of finished cells, by what the cost depends on."""
-    paces = {}
-    for cell in ledger.cells():
-        result = cell.result()
-        if result and result["steps"]:
-            run = cell.spec["run"]
-            like = _like(run["dataset"], run["backbone"], run["schedule"]["batch_size"])
-            paces[like] = result["seconds"] / result["steps"]
-    return paces
-
-
-def _like(dataset: str, backbone: dict[str, object], batch_size: int) -> str:
-    return repr((dataset, sorted(backbone.items()), batch_size))
+def _like(run: dict[str, Any]) -> str:
+    """What a step's cost depends on."""
+    return repr((run["dataset"], sorted(run["backbone"].items()), run["schedule"]["batch_size"]))
 
 
 def _pairs(dataset: str, data: Path) -> int | None:

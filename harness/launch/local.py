@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.launch.budget import Budget
 from harness.launch.display import Display
 from harness.ledger import Cell
 
 POLL = 0.25  # seconds between looks at the workers
 PACE = 5.0  # seconds between updates of the mirror: a curve in a browser need not be younger
 ELSEWHERE = 5.0  # seconds before a cell that another pool works on is looked at again
+HELD = 3  # exit status of a worker that found its cell held by another
 
 Update = Callable[[Iterable[Cell]], None]
 
@@ -34,6 +36,7 @@ class Pool:
     waiting: list[Cell] = field(default_factory=list)
     running: dict[Cell, subprocess.Popen[bytes]] = field(default_factory=dict)
     elsewhere: dict[Cell, float] = field(default_factory=dict)  # cell -> when to look again
+    budget: Budget | None = None
 
     def __contains__(self, cell: Cell) -> bool:
         return cell in self.running or cell in self.elsewhere or cell in self.waiting
@@ -46,7 +49,7 @@ class Pool:
                 del self.elsewhere[cell]
                 self.waiting.append(cell)
         while self.waiting and len(self.running) < self.jobs:
-            cell = self.waiting.pop(0)
+            cell = self.waiting.pop(self.budget.first(self.waiting) if self.budget else 0)
             state = cell.state()
             if state == "done":
                 continue
@@ -70,9 +73,10 @@ class Pool:
                 continue
             del self.running[cell]
             state = cell.state()
-            if state == "running":  # another pool's worker was quicker
+            unfinished = state in ("waiting", "interrupted")
+            if state == "running" or (unfinished and process.returncode == HELD):  # another pool's worker was quicker
                 self.elsewhere[cell] = time.monotonic() + ELSEWHERE
-            elif state in ("waiting", "interrupted") and process.returncode != 0:
+            elif unfinished and process.returncode != 0:
                 how = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
                 died[cell] = f"the worker ended with {how} before it could say why"
         return died
@@ -114,6 +118,7 @@ def run_cells(
     jobs: int = 1,
     worker_options: Sequence[str] = (),
     update: Update = lambda _: None,
+    budget: Budget | None = None,
 ) -> dict[Cell, str]:
     """Bring every cell to its end.
 
@@ -123,14 +128,19 @@ def run_cells(
         jobs: how many at once; each gets an equal share of the processor cores.
         worker_options: passed on to `harness cell` (device, precision, ...).
         update: brings a mirror of these cells up to date; called every few seconds and at the end.
+        budget: the time for it all; when it is spent, the workers are stopped after their checkpoints.
 
     Returns:
         The state of each cell. KeyboardInterrupt stops the workers after their checkpoints.
     """
-    pool = Pool(worker_command(data, worker_options), jobs, [cell for cell in cells if cell.state() != "done"])
+    waiting = [cell for cell in cells if cell.state() != "done"]
+    pool = Pool(worker_command(data, worker_options), jobs, waiting, budget=budget)
     with sigterm_as_interrupt(), Display(cells) as display, following(cells, update):
         try:
             while pool.waiting or pool.running or pool.elsewhere:
+                if budget and budget.spent:
+                    pool.stop()
+                    break
                 pool.start()
                 for cell, how in pool.collect().items():
                     write_death(cell, how)

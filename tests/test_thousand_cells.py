@@ -1,0 +1,177 @@
+"""A grid of a thousand cells: planned and looked at quickly, and trained once by many launchers."""
+
+import json
+import multiprocessing
+import os
+import re
+import socket
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from toy import write_grid
+
+from harness.cli import status
+from harness.grids import Grid, load_grid
+from harness.launch import local
+from harness.launch.display import TURNS, Display
+from harness.launch.estimate import estimate
+from harness.ledger import Cell, Claim, Ledger
+
+THOUSAND = f"""
+[axes]
+"noise.rate" = [0.0, 0.2, 0.4, 0.6, 0.8]
+seed = {list(range(50))}
+[axes.method.crcl]
+method = {{ name = "crcl", pieces = [2, 2], freeze_epochs = 1 }}
+[axes.method.rcl]
+method.name = "rcl"
+schedule.epochs = 4
+[axes.method.infonce]
+method.name = "infonce"
+schedule.epochs = 4
+[axes.method.triplet]
+method.name = "triplet"
+schedule.epochs = 4
+"""
+STEPS = 128  # of a cell over the toy data
+# Claims its cell as a worker does and tells its cell each time that it trains.
+WORKER = """
+import sys, time
+from pathlib import Path
+from harness.ledger import Cell, Claim
+
+cell = Cell(Path(sys.argv[1]))
+claim = Claim.take(cell.folder)
+if claim is None:
+    sys.exit(3)
+if cell.state() != "done":
+    with open(cell.path("trained.txt"), "a") as file:
+        file.write("once\\n")
+    time.sleep(0.05)
+    cell.write_result({"test": {}, "dev": {"rsum": 300.0}, "labels": {}, "seconds": 10.0, "steps": 128})
+claim.release()
+"""
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    return load_grid(write_grid(tmp_path_factory.mktemp("grid"), THOUSAND))
+
+
+def begin(grid: Grid, runs: Path, *, done: int) -> list[Cell]:
+    """The grid's cells in a ledger, the first `done` of them done."""
+    cells = []
+    for number, planned in enumerate(grid.cells):
+        cell = Ledger(runs).cell(planned.fingerprint)
+        cell.folder.mkdir(parents=True)
+        cell.path("spec.json").write_text(json.dumps(planned.entry(grid.name)))  # the ledger's own way syncs the disk
+        if number < done:
+            result = {"test": {"full": {"rsum": 320.5}}, "labels": {}, "seconds": 10.0, "steps": STEPS}
+            cell.path("result.json").write_text(json.dumps(result))
+        cells.append(cell)
+    return cells
+
+
+def test_it_is_planned_in_two_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
+    begin(grid, tmp_path, done=500)
+    began = time.process_time()  # not the clock on the wall: others may use the machine
+    plans = estimate(load_grid(grid.path).cells, tmp_path, toy_data)
+    assert time.process_time() - began < 2
+    assert Counter(plan.state for plan in plans) == {"done": 500, "waiting": 500}
+    assert {plan.steps for plan in plans} == {STEPS}
+    assert sum(plan.spent for plan in plans) == pytest.approx(5000)
+    assert sum(plan.left or 0 for plan in plans) == pytest.approx(5000)
+
+
+def seen(grid: Grid, runs: Path, data: Path) -> list[str]:
+    """What `harness status` prints."""
+    arguments = [str(grid.path), "--runs", str(runs), "--data", str(data)]
+    return CliRunner().invoke(status.command, arguments, catch_exceptions=False).output.splitlines()
+
+
+def test_its_finished_state_is_seen_in_five_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
+    begin(grid, tmp_path, done=1000)
+    began = time.process_time()
+    lines = seen(grid, tmp_path, toy_data)
+    assert time.process_time() - began < 5
+    assert len(lines) == 1001
+    assert all(line.startswith("done  ") and line.endswith("full rSum 320.5") for line in lines[:-1])
+    assert lines[-1] == "toy: 1000 done; 2:46:40 of training"
+
+
+def test_status_tells_where_since_when_and_what_is_left(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
+    cells = begin(grid, tmp_path, done=990)
+    claim = Claim.take(cells[990].folder)
+    assert claim is not None
+    cells[991].append_row({"epoch": 0, "step": STEPS // 4, "seconds": 3.0, "values": {}})
+    cells[991].path("checkpoint.pt").touch()
+    cells[992].write_failure("the loss became nan", "", {})
+    position = {"piece": 0, "pieces": 1, "epoch": 1, "epochs": 4, "step": 5, "steps": 32}
+    claim.report(**position, seconds_left=90.0)
+    try:
+        until = time.monotonic() + 30
+        while "epoch" not in cells[990].heartbeat():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        lines = seen(grid, tmp_path, toy_data)
+    finally:
+        claim.release()
+    assert lines[990].startswith("running     ")
+    where = re.escape(socket.gethostname())
+    assert re.search(rf"  {where} since \d{{4}}-\d\d-\d\d \d\d:\d\d \(0:\d\d\)  heartbeat 0:\d\d ago  ", lines[990])
+    assert "epoch 2/4 step 5/32  1:30 left" in lines[990]
+    assert lines[991].startswith("interrupted ")
+    assert lines[992].endswith("the loss became nan")
+    # 990 cells of 10 s and an epoch of 3 s; left are 90 s by the worker's word, 3 epochs of 2.5 s, 8 cells of 10 s.
+    assert lines[-1] == (
+        "toy: 990 done, 1 running, 1 interrupted, 1 failed, 7 waiting; 2:45:03 of training, "
+        "about 2:58 left one after another"
+    )
+
+
+def test_a_launcher_looks_at_what_can_change(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = begin(grid, tmp_path, done=600)
+    display = Display(cells)
+    looks: Counter[Cell] = Counter()
+    look = Cell.state
+    monkeypatch.setattr(Cell, "state", lambda cell: looks.update([cell]) or look(cell))
+    running = {cells[700], cells[800]}
+    display.update(running)
+    assert looks.total() <= 2 + 400 // TURNS
+    assert running <= set(looks)
+    for _ in range(TURNS - 1):
+        display.update(running)
+    assert set(looks) == set(cells[600:])
+    assert {looks[cell] for cell in running} == {TURNS}
+    assert {looks[cell] for cell in cells[600:] if cell not in running} == {1}
+
+
+def test_four_launchers_train_no_cell_twice(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER)
+    cells = begin(grid, tmp_path / "runs", done=976)
+    monkeypatch.setattr(
+        local, "worker_command", lambda *_: lambda cell: [sys.executable, str(worker), str(cell.folder)]
+    )
+    monkeypatch.setattr(local, "ELSEWHERE", 0.3)
+
+    def launch() -> None:
+        states = local.run_cells(cells, data=tmp_path, jobs=2)
+        os._exit(0 if set(states.values()) == {"done"} else 1)
+
+    launchers = [multiprocessing.get_context("fork").Process(target=launch) for _ in range(4)]
+    for launcher in launchers:
+        launcher.start()
+    for launcher in launchers:
+        launcher.join(120)
+    assert [launcher.exitcode for launcher in launchers] == [0] * 4, capfd.readouterr()
+    assert Counter(cell.state() for cell in cells) == {"done": 1000}
+    trained = [cell.path("trained.txt") for cell in cells[976:]]
+    assert [path.read_text() for path in trained] == ["once\n"] * 24
+    assert not any(cell.path("trained.txt").exists() for cell in cells[:976])
