@@ -11,7 +11,7 @@ HARNESS = Path(__file__).parents[1] / "harness"
 # Every room may import the rooms below it, none above, and of its own level none but where a reason stands.
 LEVELS = [
     {"cli"},
-    {"search", "audit"},
+    {"search", "audit", "bench"},
     {"launch", "reporting", "parity"},
     {"training", "tracking", "grids"},
     {"methods", "backbones", "noise", "data", "evaluation", "ledger", "theory"},

@@ -23,6 +23,7 @@ VERBS = {
     "ensemble": "Score the mean similarity of two finished runs (SGRAF = SAF + SGR).",
     "evaluate": "Score a network file on a dataset.",
     "data": "Build, check and import data.",
+    "bench": "Time a training step at the paper's sizes: seconds, memory, achieved rate, profile.",
     "verify": "Compare with golden values of the official implementations.",
     "sync": "Rebuild the MLflow mirror from the cell folders.",
     "ui": "Open the MLflow pages on the right store.",

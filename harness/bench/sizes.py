@@ -1,0 +1,41 @@
+"""What is measured: the sizes of one training step, and how often it is taken."""
+
+from dataclasses import dataclass, field
+
+from harness.training import Machine
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Everything that a step's cost depends on; two measurements are compared only where these are equal."""
+
+    batch_size: int = 128
+    regions: int = 36
+    region_dim: int = 2048
+    embed_dim: int = 1024
+    word_dim: int = 300
+    sim_dim: int = 256  # SAF and SGR
+    words: int = 8500  # in the vocabulary
+    images: int = 2000  # in the feature file that the reader reads from, 295 kB each
+    method: str = "infonce"
+
+
+PAPER = Sizes()
+SMALL = Sizes(16, 6, 32, 16, 8, 8, 100, 100)  # a second, for trying the command
+
+# The released code, patched to run on a CPU, at PAPER's sizes: seconds per step on 2 cores times their measured float32
+# matmul rate, and peak memory. Backbone -> (GFLOP, GB).
+RELEASED = {"vse_infinity": (394.0, 1.4), "saf": (2440.0, 6.5), "sgr": (3870.0, 10.0)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One measurement: of which backbone, at which sizes, on which machine."""
+
+    backbone: str
+    sizes: Sizes = PAPER
+    steps: int = 5
+    warmup: int = 2  # the first steps pay for memory, caches and AdamW's state
+    recompute: bool = False  # SAF and SGR: keep a chunk's scores alone for the backward pass
+    operations: int = 10  # rows of the profile
+    machine: Machine = field(default_factory=lambda: Machine("cpu"))
