@@ -43,6 +43,11 @@ def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
         raise
 
 
+def told(error: OSError, path: Path) -> Exception:
+    """What to raise for an error of writing `path`: the one line where the disk is full, else the error itself."""
+    return disk_full(path) if error.errno in FULL else error
+
+
 def disk_full(path: Path) -> HarnessError:
     """The one line for a full disk; says that nothing is lost."""
     free = shutil.disk_usage(path.parent).free // 2**20

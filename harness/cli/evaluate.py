@@ -36,6 +36,6 @@ def command(network: Path, dataset: str, data: Path, split: str, device: str) ->
     where = Machine(device).torch_device()
     scores = scoring.score_matrix(backbone.to(where), chosen, where)
     names = opened.card.protocols if split == "test" else ["full"]
-    for name in names:
-        metrics = protocols.evaluate(scores, chosen.image_of_caption, name)
+    found_by, _ = protocols.measure_all(scores, chosen.image_of_caption, names)
+    for name, metrics in found_by.items():
         print(f"{dataset} {split} {name}: " + "  ".join(f"{key} {value:.1f}" for key, value in metrics.items()))

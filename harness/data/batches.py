@@ -85,7 +85,8 @@ class PairBatches:
             try:
                 for step in range(start_step, len(self)):
                     pairs = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    ahead.append(reader.submit(self.read, pairs, rng_for("augment", self.seed, piece, epoch, step)))
+                    rng = rng_for("augment", self.seed, piece, epoch, step) if self.augmentation else None
+                    ahead.append(reader.submit(self.read, pairs, rng))
                     if len(ahead) > _AHEAD:
                         yield ahead.popleft().result()
                 while ahead:

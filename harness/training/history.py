@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.files import FULL, disk_full
+from harness.files import told
 
 
 class LabelHistory:
@@ -33,7 +33,7 @@ class LabelHistory:
                 file.seek(-len(row) * (self.shape[0] - epoch), 2)
                 file.write(row)
         except OSError as error:
-            raise disk_full(self.path) if error.errno in FULL else error from error
+            raise told(error, self.path) from error
         except ValueError:
             raise HarnessError(
                 f"{self.path}: not a whole .npy file; delete it, the run goes on without its past"

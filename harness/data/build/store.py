@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.files import FULL, disk_full, read_json, write_atomic, write_json
+from harness.files import FULL, read_json, told, write_atomic, write_json
 
 PROGRESS = "progress.json"
 SETTINGS = "build.json"  # also what marks a finished folder as made by a build
@@ -118,7 +118,7 @@ class Store:
             while rest:  # an unbuffered write may take less than it is given
                 rest = rest[file.write(rest) :]
         except OSError as error:
-            raise _told(error, self.folder) from error
+            raise told(error, self.folder) from error
         self.done += len(features)
         self._stamps.update(_lines(stamps))
 
@@ -128,7 +128,7 @@ class Store:
             for file, _ in self._files.values():
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _told(error, self.folder) from error
+            raise told(error, self.folder) from error
         record = {"settings": self.settings, "done": self.done, "pictures": self._stamps.hexdigest()}
         write_json(self.folder / PROGRESS, record)
 
@@ -176,7 +176,3 @@ def _reserve(file: FileIO, size: int) -> None:
         if error.errno in FULL:
             raise
         file.truncate(size)  # a file system that cannot reserve
-
-
-def _told(error: OSError, path: Path) -> Exception:
-    return disk_full(path) if error.errno in FULL else error
