@@ -15,7 +15,7 @@ SWEEPS      := $(basename $(notdir $(wildcard sweeps/*.toml)))
 SMALL        = $(if $(SMOKE),--smoke)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum tables ui test test-slow check lint types clean
+.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum tables ui test test-slow test-cluster check lint types clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -60,7 +60,10 @@ test: setup ## Run the tests (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 test-slow: setup ## Run the long tests too
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m 'not cluster'
+
+test-cluster: setup ## Run the tests on a real Slurm (packages slurm-wlm munge slurmdbd mariadb-server, as root) and a real Ray cluster
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster
 
 lint: setup ## Style
 	$(BIN)/ruff check harness tests
