@@ -8,7 +8,7 @@ import torch
 from oracles import backbones as slow
 from torch import Tensor
 
-from harness.backbones import BACKBONES, Backbone, Encoded, recurrent
+from harness.backbones import BACKBONES, Backbone, Encoded, graph, recurrent
 from harness.backbones import alignment as alignment_module
 from harness.backbones.gpo import GPO, sorted_average
 from harness.backbones.recurrent import BiGRU
@@ -153,6 +153,20 @@ def test_alignment_blocks_change_nothing(block: int, monkeypatch: pytest.MonkeyP
     ours, mine = with_gradients(fast_scores, fast, data)
     torch.testing.assert_close(ours, expected)
     for key, gradient in gradients.items():
+        torch.testing.assert_close(mine[key], gradient)
+
+
+@pytest.mark.parametrize("block", [1, 900, 10**9])
+def test_reasoning_in_blocks_is_the_plain_one(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "BLOCK_BYTES", block)
+    results = []
+    for by_hand in (True, False):
+        monkeypatch.setattr(graph, "plain_cpu", lambda data, by_hand=by_hand: by_hand)
+        results.append(with_gradients(fast_scores, model("sgr"), batch(4, 5)))
+    (ours, mine), (plain, theirs) = results
+    torch.testing.assert_close(ours, plain)
+    assert mine.keys() == theirs.keys()
+    for key, gradient in theirs.items():
         torch.testing.assert_close(mine[key], gradient)
 
 

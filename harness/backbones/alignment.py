@@ -10,7 +10,8 @@ The context's norm needs no pass over its 1024 channels either: |sum_r a_r v_r|^
 36 x 36 Gram matrix of regions, so the normalised context is one product with rescaled weights.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,60 +24,106 @@ BLOCK_BYTES = {"cpu": 4 * 2**20}  # differences made at once: about what stays i
 ELSEWHERE_BYTES = 256 * 2**20
 
 
-def region_weights(regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
+class Group(NamedTuple):
+    """Captions of equal length that follow each other."""
+
+    captions: int
+    length: int
+
+    @property
+    def words(self) -> int:
+        return self.captions * self.length
+
+
+Groups = Sequence[Group]
+
+
+def region_weights(regions: Tensor, gram: Tensor, region_mask: Tensor, words: Tensor, groups: Groups) -> Tensor:
     """For each image and word, weights over regions that give the word's normalised context.
 
-    regions (images, R, d), region_mask (images, R), words (captions, L, d), word_mask (captions, L) ->
-    (images, captions * L, R). SCAN's text-to-image attention: scores are normalised over the caption's words,
-    then turned into a softmax over the image's regions.
+    regions (images, R, d), gram (images, R, R) their inner products, region_mask (images, R), words (n, d) of `groups`
+    of captions, one after the other -> (images, n, R). SCAN's text-to-image attention: scores are normalised over the
+    caption's words, then turned into a softmax over the image's regions.
     """
     images, items, dim = regions.shape
-    captions, length, _ = words.shape
-    scores = words.reshape(-1, dim) @ regions.reshape(-1, dim).T  # (captions * L, images * R)
-    scores = torch.nn.functional.leaky_relu(scores, SLOPE).view(captions, length, images, items)
-    scores = torch.where(word_mask[:, :, None, None], scores, 0)
-    scores = scores / (torch.linalg.vector_norm(scores, dim=1, keepdim=True) + EPS)
-    scores = torch.where(region_mask, scores * SMOOTH, -torch.inf)
-    weights = torch.softmax(scores, dim=-1).view(-1, images, items)
-    weights = weights.transpose(0, 1)  # (images, captions * L, R), a view
-    gram = regions @ regions.transpose(1, 2)
+    scores = words @ regions.reshape(-1, dim).T  # (n, images * R)
+    scores = torch.nn.functional.leaky_relu(scores, SLOPE)
+    units = []
+    for part, group in zip(scores.split([group.words for group in groups]), groups, strict=True):
+        part = part.view(group.captions, group.length, -1)
+        units.append((part / (torch.linalg.vector_norm(part, dim=1, keepdim=True) + EPS)).flatten(0, 1))
+    scores = torch.where(region_mask, torch.cat(units).view(-1, images, items) * SMOOTH, -torch.inf)
+    weights = torch.softmax(scores, dim=-1).transpose(0, 1).contiguous()  # (images, n, R)
     norm = ((weights @ gram) * weights).sum(dim=-1, keepdim=True).clamp_min(EPS**2).sqrt()
     return weights / (norm + EPS)
 
 
-class _SquaredDifferences(torch.autograd.Function):
-    """normalise(linear((weights @ regions - words)^2)), block by block over the images."""
+class _SimilarityNodes(torch.autograd.Function):
+    """`similarity_nodes`, block by block over the images.
+
+    Every block uses the same two buffers, which so stay in the cache.
+    """
 
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, regions: Tensor, words: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-        out = words.new_empty(*weights.shape[:2], matrix.shape[0])  # (images, n, s)
+    def forward(
+        ctx: Any,
+        weights: Tensor,
+        regions: Tensor,
+        words: Tensor,
+        whole: Tensor,
+        matrix: Tensor,
+        bias: Tensor,
+        groups: Groups,
+    ) -> tuple[Tensor, ...]:
+        nodes = [words.new_empty(len(weights), group.captions, 1 + group.length, len(matrix)) for group in groups]
+        for part, vectors in zip(nodes, whole.split([group.captions for group in groups], dim=1), strict=True):
+            part[:, :, 0] = vectors
         norm = words.new_empty(*weights.shape[:2], 1)
-        for rows in _blocks(weights, words):
-            squares = torch.baddbmm(words, weights[rows], regions[rows], beta=-1).square_()
-            vectors = torch.addmm(bias, squares.flatten(0, 1), matrix.T).view_as(out[rows])
+        blocks = _blocks(weights, words)
+        (squares,) = _buffers(blocks, words, 1)
+        for rows in blocks:
+            block = squares[: rows.stop - rows.start]
+            torch.bmm(weights[rows], regions[rows], out=block)
+            # (block - words)^2 in one pass over the block
+            torch.ops.aten.mse_loss.out(block, words.expand_as(block), 0, out=block)
+            vectors = torch.addmm(bias, block.flatten(0, 1), matrix.T).unflatten(0, block.shape[:2])
             norm[rows] = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-            torch.div(vectors, norm[rows] + EPS, out=out[rows])
-        ctx.save_for_backward(weights, regions, words, matrix, bias, out, norm)
-        return out
+            vectors.div_(norm[rows] + EPS)
+            for part, local in zip(nodes, _parts(vectors, groups), strict=True):
+                part[rows, :, 1:] = local
+        ctx.save_for_backward(weights, regions, words, matrix, norm, *nodes)
+        ctx.groups = groups
+        return tuple(nodes)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        weights, regions, words, matrix, bias, out, norm = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        weights, regions, words, matrix, norm, *nodes = ctx.saved_tensors
         to_weights, to_regions = torch.empty_like(weights), torch.empty_like(regions)
-        to_words, to_matrix, to_bias = (torch.zeros_like(tensor) for tensor in (words, matrix, bias))
-        for rows in _blocks(weights, words):
+        to_words, to_matrix = torch.zeros_like(words), torch.zeros_like(matrix)
+        to_bias = matrix.new_zeros(len(matrix))
+        blocks = _blocks(weights, words)
+        differences, others = _buffers(blocks, words, 2)
+        for rows in blocks:
             # Through the norm: out = v / (|v| + eps).
-            along = (grad[rows] * out[rows]).sum(dim=-1, keepdim=True) * (1 + EPS / norm[rows].clamp_min(EPS))
-            vectors = ((grad[rows] - out[rows] * along) / (norm[rows] + EPS)).flatten(0, 1)  # (block * n, s)
-            difference = torch.baddbmm(words, weights[rows], regions[rows], beta=-1)  # (block, n, d)
-            to_matrix.addmm_(vectors.T, difference.square().flatten(0, 1))
+            pull, out = (
+                torch.cat([part[rows, :, 1:].flatten(1, 2) for part in parts], dim=1) for parts in (grads, nodes)
+            )
+            along = (pull * out).sum(dim=-1, keepdim=True) * (1 + EPS / norm[rows].clamp_min(EPS))
+            vectors = pull.addcmul_(out, along, value=-1).div_(norm[rows] + EPS).flatten(0, 1)  # (block * n, s)
+            difference, other = (buffer[: rows.stop - rows.start] for buffer in (differences, others))
+            torch.bmm(weights[rows], regions[rows], out=difference)
+            difference.sub_(words)  # (block, n, d)
+            torch.mul(difference, difference, out=other)
+            to_matrix.addmm_(vectors.T, other.flatten(0, 1))
             to_bias += vectors.sum(dim=0)
-            pull = (vectors.mul_(2) @ matrix).view_as(difference).mul_(difference)
-            to_words -= pull.sum(dim=0)
-            to_weights[rows] = pull @ regions[rows].transpose(1, 2)
-            torch.bmm(weights[rows].transpose(1, 2), pull, out=to_regions[rows])
-        return to_weights, to_regions, to_words, to_matrix, to_bias
+            torch.mm(vectors.mul_(2), matrix, out=other.flatten(0, 1))
+            other.mul_(difference)
+            to_words -= other[0] if len(other) == 1 else other.sum(dim=0)
+            torch.bmm(other, regions[rows].transpose(1, 2), out=to_weights[rows])
+            torch.bmm(weights[rows].transpose(1, 2), other, out=to_regions[rows])
+        to_whole = torch.cat([grad[:, :, 0] for grad in grads], dim=1)
+        return to_weights, to_regions, to_words, to_whole, to_matrix, to_bias, None
 
 
 def _blocks(weights: Tensor, words: Tensor) -> list[slice]:
@@ -86,13 +133,31 @@ def _blocks(weights: Tensor, words: Tensor) -> list[slice]:
     return [slice(start, min(start + step, images)) for start in range(0, images, step)]
 
 
-def similarity_vectors(weights: Tensor, regions: Tensor, words: Tensor, linear: torch.nn.Linear) -> Tensor:
-    """normalise(linear((context - word)^2)) for each image and word.
+def _buffers(blocks: list[slice], words: Tensor, count: int) -> list[Tensor]:
+    return [words.new_empty(blocks[0].stop, *words.shape) for _ in range(count)]
 
-    weights (images, n, R) from `region_weights`, regions (images, R, d), words (n, d) -> (images, n, s).
+
+def _parts(vectors: Tensor, groups: Groups) -> list[Tensor]:
+    """(images, n, s) as one (images, captions, L, s) for each group."""
+    parts = vectors.split([group.words for group in groups], dim=1)
+    return [part.unflatten(1, (group.captions, group.length)) for part, group in zip(parts, groups, strict=True)]
+
+
+def _packed(nodes: Sequence[Tensor], rows: slice) -> Tensor:
+    """The other way, without the global nodes: a copy."""
+    return torch.cat([part[rows, :, 1:].flatten(1, 2) for part in nodes], dim=1)
+
+
+def similarity_nodes(
+    weights: Tensor, regions: Tensor, words: Tensor, whole: Tensor, linear: torch.nn.Linear, groups: Groups
+) -> list[Tensor]:
+    """For each image and caption its global vector and normalise(linear((context - word)^2)) for each word.
+
+    weights (images, n, R) from `region_weights`, regions (images, R, d), words (n, d), whole (images, captions, s) the
+    global vectors -> for each group (images, captions, 1 + L, s).
     """
     device = words.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else words.dtype
-    tensors = (weights, regions, words, linear.weight, linear.bias)
+    tensors = (weights, regions, words, whole, linear.weight, linear.bias)
     with torch.autocast(device, enabled=False):  # the cast is made here, so that backward sees the same types
-        return _SquaredDifferences.apply(*(tensor.to(dtype) for tensor in tensors))
+        return list(_SimilarityNodes.apply(*(tensor.to(dtype) for tensor in tensors), groups))

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from harness.backbones.base import plain_cpu
+from harness.compiling import untraced
 
 
 class BiGRU(nn.GRU):
@@ -22,9 +23,11 @@ class BiGRU(nn.GRU):
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden, batch_first=True, bidirectional=True)
 
-    @torch.compiler.disable  # packed sequences cannot be traced; what stands around them is compiled
     def averaged(self, items: Tensor, lengths: Tensor) -> Tensor:
         """The mean of both directions' states; lengths in 1..L, in any order."""
+        return untraced(BiGRU._averaged)(self, items, lengths)  # packed sequences cannot be traced
+
+    def _averaged(self, items: Tensor, lengths: Tensor) -> Tensor:
         packed = pack_padded_sequence(items, lengths.cpu(), batch_first=True, enforce_sorted=False)
         if plain_cpu(packed.data):
             sizes = packed.batch_sizes.tolist()

@@ -46,24 +46,20 @@ class SAF(SimilarityReasoning):
         self.filter = xavier_linear(sim_dim, 1)
         self.filter_norm = nn.BatchNorm1d(1)
 
-    def reason(self, nodes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def reason(self, nodes: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
         norm = self.filter_norm
         assert norm.running_mean is not None
         assert norm.running_var is not None
         logits = self.filter(nodes).squeeze(-1)  # (images, captions, 1 + L)
-        count = mask.sum(dim=1) * len(nodes)  # (captions,)
         if self.training:
-            mean = torch.where(mask, logits, 0).sum(dim=(0, 2)) / count
-            centred = logits - mean[:, None]
-            var = torch.where(mask, centred.square(), 0).sum(dim=(0, 2)) / count
+            var, mean = torch.var_mean(logits, dim=(0, 2), correction=0)  # each (captions,)
         else:
-            mean = norm.running_mean.expand(len(count))
-            centred = logits - mean[:, None]
-            var = norm.running_var.expand(len(count))
-        normal = centred * torch.rsqrt(var + norm.eps)[:, None] * norm.weight + norm.bias
-        gates = torch.where(mask, torch.sigmoid(normal), 0)
+            mean, var = (buffer.expand(nodes.shape[1]) for buffer in (norm.running_mean, norm.running_var))
+        normal = (logits - mean[:, None]) * torch.rsqrt(var + norm.eps)[:, None] * norm.weight + norm.bias
+        gates = torch.sigmoid(normal)
         gates = gates / (gates.sum(dim=-1, keepdim=True) + 1e-8)
         vectors = l2_normalise((gates[:, :, None, :] @ nodes).squeeze(2))
+        count = nodes.shape[0] * nodes.shape[2]
         return vectors, torch.stack([mean, var * count / (count - 1)], dim=1)
 
     @torch.no_grad()

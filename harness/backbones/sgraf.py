@@ -5,9 +5,9 @@ Source: Diao et al., "Similarity Reasoning and Filtration for Image-Text Matchin
 and a caption there is one similarity vector per word (the word against the regions it attends to) and one for
 the two global vectors; SAF and SGR differ in how they make one vector of them.
 
-The released code walks over the captions one by one. Here captions are padded, masked and taken `chunk` at a
-time, sorted by length so that little is padding; `recompute` keeps only a chunk's scores for the backward
-pass.
+The released code walks over the captions one by one. Here they are taken `chunk` at a time in the order of their
+lengths, words packed and captions of equal length together, so that nothing is padding; `recompute` keeps only a
+chunk's scores for the backward pass.
 
 Differs from the released code in:
 - Dropped regions (lengths below R) are masked out of attention and of averages; there they stay as near-zero
@@ -16,14 +16,18 @@ Differs from the released code in:
 Not sourced: the default dropout of 0.4 (words and self-attention) could not be checked against the released code.
 """
 
+from itertools import groupby
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from harness.backbones.alignment import region_weights, similarity_vectors
+from harness.backbones.alignment import Group, Groups, region_weights, similarity_nodes
 from harness.backbones.base import Backbone, Encoded, l2_normalise, length_mask
 from harness.backbones.encoders import WordEncoder, xavier_linear
 from harness.backbones.self_attention import TextSelfAttention, VisualSelfAttention
+from harness.compiling import untraced
+from harness.distributed import gather
 
 
 class SimilarityReasoning(Backbone):
@@ -58,8 +62,12 @@ class SimilarityReasoning(Backbone):
         self.global_alignment = xavier_linear(embed_dim, sim_dim)
         self.score = xavier_linear(sim_dim, 1)
 
-    def reason(self, nodes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """nodes (images, captions, 1 + L, sim_dim), the global one first, mask (captions, 1 + L).
+    def prepare(self) -> tuple[Tensor, ...]:
+        """What `reason` needs of the weights alone, made once for all captions."""
+        return ()
+
+    def reason(self, nodes: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
+        """nodes (images, captions, 1 + L, sim_dim), the global one first, none of them padding.
 
         Returns vectors (images, captions, sim_dim) and statistics (captions, any number), handed to
         `learn_statistics`.
@@ -83,16 +91,27 @@ class SimilarityReasoning(Backbone):
 
     def similarity(self, images: Encoded, texts: Encoded, *, raw: bool = False) -> Tensor:
         """Scores (images, texts) in (0, 1), or before the sigmoid with `raw`."""
+        # The caption lengths of a batch shape the work, so each batch would be compiled anew.
+        result: Tensor = untraced(SimilarityReasoning._similarity)(self, images, texts)
+        return result if raw else torch.sigmoid(result)
+
+    def _similarity(self, images: Encoded, texts: Encoded) -> Tensor:
         image_vectors = self.image_attention(*images)  # (images, embed_dim)
         text_vectors = self.text_attention(*texts)
-        host = texts.lengths.tolist()
-        order = sorted(range(len(host)), key=host.__getitem__)
-        scores, statistics = [], []
+        regions, mask = images.values, length_mask(images.lengths, images.values.shape[1])
+        shared = (regions, regions @ regions.transpose(1, 2), mask, image_vectors, *self.prepare())
+        lengths = texts.lengths.tolist()
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        places = torch.tensor(order, device=texts.lengths.device)
+        longest = texts.values.shape[1]
+        packed = [row * longest + item for row in order for item in range(lengths[row])]
+        words = texts.values.flatten(0, 1)[torch.tensor(packed, device=places.device)]  # (all words, embed_dim)
+        scores, statistics, begin = [], [], 0
         for start in range(0, len(order), self.chunk):
-            rows = torch.tensor(order[start : start + self.chunk], device=texts.lengths.device)
-            longest = host[order[min(start + self.chunk, len(order)) - 1]]
-            words, lengths = texts.values[rows, :longest], texts.lengths[rows]
-            arguments = (images.values, images.lengths, image_vectors, words, lengths, text_vectors[rows])
+            chunk = order[start : start + self.chunk]
+            groups = [Group(len(list(group)), length) for length, group in groupby(lengths[row] for row in chunk)]
+            end = begin + sum(group.words for group in groups)
+            arguments = (groups, words[begin:end], text_vectors[places[start : start + self.chunk]], *shared)
             if self.recompute and torch.is_grad_enabled():
                 score, statistic = checkpoint(
                     self._chunk_scores, *arguments, use_reentrant=False, preserve_rng_state=False
@@ -101,30 +120,28 @@ class SimilarityReasoning(Backbone):
                 score, statistic = self._chunk_scores(*arguments)
             scores.append(score)
             statistics.append(statistic)
-        back = torch.empty(len(order), dtype=torch.long)
-        back[order] = torch.arange(len(order))
-        back = back.to(texts.lengths.device)
+            begin = end
+        back = torch.empty_like(places)
+        back[places] = torch.arange(len(order), device=places.device)
         if self.training:
-            self.learn_statistics(torch.cat(statistics)[back].detach())
-        result = torch.cat(scores, dim=1)[:, back]
-        return result if raw else torch.sigmoid(result)
+            # Of several processes each has its share of the captions, and all have all images of the batch.
+            self.learn_statistics(gather(torch.cat(statistics)[back].detach(), len(images.lengths)))
+        return torch.cat(scores, dim=1)[:, back]
 
     def _chunk_scores(
         self,
-        regions: Tensor,
-        region_lengths: Tensor,
-        image_vectors: Tensor,
+        groups: Groups,
         words: Tensor,
-        lengths: Tensor,
         text_vectors: Tensor,
+        regions: Tensor,
+        gram: Tensor,
+        region_mask: Tensor,
+        image_vectors: Tensor,
+        *prepared: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Raw scores (images, captions of the chunk) and statistics (captions of the chunk, any)."""
-        captions, longest, dim = words.shape
-        mask = length_mask(lengths, longest)
-        weights = region_weights(regions, length_mask(region_lengths, regions.shape[1]), words, mask)
-        local = similarity_vectors(weights, regions, words.reshape(-1, dim), self.local_alignment)
-        local = local.view(len(regions), captions, longest, -1)
+        weights = region_weights(regions, gram, region_mask, words, groups)
         whole = l2_normalise(self.global_alignment((image_vectors[:, None] - text_vectors).square()))
-        nodes = torch.cat([whole[:, :, None], local.to(whole.dtype)], dim=2)  # (images, captions, 1 + L, sim_dim)
-        vectors, statistics = self.reason(nodes, nn.functional.pad(mask, (1, 0), value=True))
-        return self.score(vectors).squeeze(-1), statistics
+        nodes = similarity_nodes(weights, regions, words, whole, self.local_alignment, groups)
+        vectors, statistics = zip(*(self.reason(group, *prepared) for group in nodes), strict=True)
+        return self.score(torch.cat(vectors, dim=1)).squeeze(-1), torch.cat(statistics)

@@ -3,13 +3,12 @@
 Matrix products alone are counted, a product of (a, b) and (b, c) as 2 a b c; elementwise work, sorting, softmax and
 statistics are not. A term's factor says how often its product is made: once forward, and in the backward pass once for
 each factor that needs a gradient. Region features and positions need none. Words are the real ones: padding is work
-that the model does not need. What is made again, in the backward pass or for each chunk of captions, it does not need
-either, and is told apart, as is usual for the share of a machine's rate that a model reaches.
+that the model does not need. What is made again in the backward pass it does not need either, and is told apart, as
+is usual for the share of a machine's rate that a model reaches.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from harness.backbones import SAF, SGR, Backbone, VSEInfinity
@@ -78,23 +77,22 @@ def similarity_reasoning(network: SimilarityReasoning, regions: int, lengths: Se
     global          2 B B D S x 3
     score           2 B B S x 3
 
-    The Gram matrix is made again for every chunk of captions after the first.
     """
     pairs, words = len(lengths), sum(lengths)
     dim, sim = network.embed_dim, network.sim_dim
     rows = pairs * regions
     context = 2 * pairs * words * regions * dim
-    gram = 2 * BOTH * rows * regions * dim
+    gram = rows * regions * dim
     terms = {
         "projection": 2 * rows * network.region_dim * dim * ONE_GRADIENT,
         "words": _gru(words, network.word_dim, dim, BOTH),
         "self-attention": 2 * BOTH * ((rows + words + 2 * pairs) * dim**2 + 2 * (rows + words) * dim),
-        "alignment": 2 * BOTH * (words * rows * dim + pairs * words * regions**2) + gram,
+        "alignment": 2 * BOTH * (words * rows * dim + pairs * words * regions**2 + gram),
         "differences": BOTH * (context + 2 * pairs * words * dim * sim),
         "global": 2 * BOTH * pairs**2 * dim * sim,
         "score": 2 * BOTH * pairs**2 * sim,
     }
-    return Counts(terms, recomputed=context + (ceil(pairs / network.chunk) - 1) * gram)
+    return Counts(terms, recomputed=context)
 
 
 def saf(network: SAF, regions: int, lengths: Sequence[int]) -> Counts:
@@ -113,7 +111,9 @@ def sgr(network: SGR, regions: int, lengths: Sequence[int]) -> Counts:
 
     graph  each step but the last: 2 * 2 M S S x 3 maps of query and output, 2 * 2 B sum (l + 1)^2 S x 3 edges and sums
            the last, which renews the global node alone: 2 * 2 B B S S x 3 and 2 * 2 M S x 3
-           each step: 2 S S S x 3 query and key as one matrix, made again for every chunk of captions after the first
+           each step: 2 S S S x 3 query and key as one matrix
+
+    The sums over edges are made again in the backward pass.
     """
     pairs, sim, steps = len(lengths), network.sim_dim, network.graph_steps
     nodes = pairs * (sum(lengths) + pairs)
@@ -123,7 +123,7 @@ def sgr(network: SGR, regions: int, lengths: Sequence[int]) -> Counts:
     merged = 2 * BOTH * sim**3 * steps
     shared = similarity_reasoning(network, regions, lengths)
     terms = shared.terms | {"graph": BOTH * ((steps - 1) * whole + last) + merged}
-    return Counts(terms, shared.recomputed + (ceil(pairs / network.chunk) - 1) * merged)
+    return Counts(terms, shared.recomputed + 2 * sim * ((steps - 1) * edges + nodes))
 
 
 FORMULAS: dict[type[Backbone], Callable[[Any, int, Sequence[int]], Counts]] = {
