@@ -24,3 +24,10 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     write_dataset(root / "toy")
     return root
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, toy_data: Path) -> Path:
+    """A folder to run the command line in, with `toy` among its data."""
+    (tmp_path / "data").symlink_to(toy_data)
+    return tmp_path

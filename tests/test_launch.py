@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from toy import harness, write_grid
 
 from harness.ledger import Ledger
@@ -35,12 +34,6 @@ run.schedule.lr = 1e30
 def trained(cell_log: str) -> int:
     """How many workers say that they trained the cell; one that came too late says `already done:`."""
     return sum(line.startswith("done: ") for line in cell_log.splitlines())
-
-
-@pytest.fixture
-def workplace(tmp_path: Path, toy_data: Path) -> Path:
-    (tmp_path / "data").symlink_to(toy_data)
-    return tmp_path
 
 
 def test_two_launchers_train_each_cell_once(workplace: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from toy import harness, write_grid
 
-from harness.launch import local
+from harness.launch import pool
 from harness.launch.budget import Budget
+from harness.launch.engines.local import Local
 from harness.ledger import Cell
 
 TWO = """
@@ -75,13 +76,11 @@ def test_a_spent_budget_stops_after_a_checkpoint_and_the_next_launcher_continues
 ) -> None:
     worker = tmp_path / "worker.py"
     worker.write_text(WORKER)
-    monkeypatch.setattr(
-        local, "worker_command", lambda *_: lambda cell: [sys.executable, str(worker), str(cell.folder)]
-    )
+    monkeypatch.setattr(pool, "worker_command", lambda *_: lambda cell: [sys.executable, str(worker), str(cell.folder)])
     long, last, short = cells = cells_of(tmp_path / "runs", long=20, last=3, short=0.1)
     began = time.monotonic()
     budget = Budget(4, {"long": 20.0, "last": 20.0, "short": 0.1})
-    states = local.run_cells(cells, data=tmp_path, budget=budget)
+    states = pool.run_cells(cells, data=tmp_path, engine=Local(1), budget=budget)
     assert 4 <= time.monotonic() - began < 15
     assert states == {long: "interrupted", last: "waiting", short: "done"}
     assert 0 < len(long.rows()) < 200
@@ -90,7 +89,7 @@ def test_a_spent_budget_stops_after_a_checkpoint_and_the_next_launcher_continues
     stopped_at = len(long.rows())
     long.path("spec.json").write_text(json.dumps({"cell": "long", "run": stopped_at / 10 + 0.2}))
     del long.spec
-    states = local.run_cells([long], data=tmp_path)
+    states = pool.run_cells([long], data=tmp_path, engine=Local(1))
     assert states == {long: "done"}
     assert [row["epoch"] for row in long.rows()] == list(range(stopped_at + 2))
 

@@ -9,6 +9,8 @@ import torch
 from toy import harness
 
 from harness.cli import VERBS
+from harness.launch.engines import ENGINES
+from harness.spec import resolve
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,12 +35,20 @@ def test_every_linked_file_exists() -> None:
 
 
 def test_the_sweep_is_a_valid_grid(tmp_path: Path) -> None:
-    (text,) = [text for language, text in BLOCKS if language == "toml"]
+    text = next(text for language, text in BLOCKS if language == "toml")
     tomllib.loads(text)
     (tmp_path / "beta.toml").write_text(text)
     checked = harness("check", "beta.toml", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert "12 cells, 12 to train" in checked.stdout
+
+
+def test_the_profile_is_valid() -> None:
+    _, *parts = [text for language, text in BLOCKS if language == "toml"]
+    profile = tomllib.loads("\n".join(parts))
+    assert list(profile) == list(ENGINES)
+    for name, settings in profile.items():
+        assert resolve({"name": name, **settings}, ENGINES, kind=name, where="README.md").name == name
 
 
 def test_the_example_method_works_with_one_line_in_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:

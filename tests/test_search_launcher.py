@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from test_search_spec import BETA, write
 
+from harness.launch.engines.local import Local
 from harness.ledger import Cell, Ledger, claim
 from harness.search import TrialRow, load_sweep, read_sweep
 from harness.search.launcher import RETRIES, Launcher
@@ -60,7 +61,7 @@ def worker(tmp_path: Path) -> Path:
 def launch(spec: Path, runs: Path, worker: Path, *, trials: int, jobs: int = 2, pause: float = 0.01) -> list[TrialRow]:
     sweep = load_sweep(spec, trials=trials)
     study = Study(sweep, sweep_folder(sweep.name, runs))
-    launcher = Launcher(sweep, study, Ledger(runs), Path("data"), jobs=jobs)
+    launcher = Launcher(sweep, study, Ledger(runs), Path("data"), engine=Local(jobs), jobs=jobs)
     launcher.pool.command = lambda cell: [sys.executable, str(worker), str(cell.folder), str(pause)]
     try:
         return launcher.run()

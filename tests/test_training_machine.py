@@ -1,5 +1,6 @@
 """Options of the machine: none changes what is computed, beyond the rounding of its number format."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,20 @@ def a_network(name: str, region_dim: int, words: int) -> Backbone:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"clip"}))  # whose transformers are not ours to compile
-def test_a_compiled_step_gives_the_same_scores_and_gradients(name: str, toy_data: Path) -> None:
+@pytest.mark.parametrize("cuda_graphs", [False, True])
+def test_a_compiled_step_gives_the_same_scores_and_gradients(name: str, cuda_graphs: bool, toy_data: Path) -> None:
     batch, region_dim, words = a_batch(toy_data)
     found = []
-    for machine in (Machine(), Machine(compile=True)):
+    for machine in (Machine(), Machine(compile=True, cuda_graphs=cuda_graphs)):
         network = a_network(name, region_dim, words)
 
         def score(network: Backbone = network) -> torch.Tensor:
             images = network.encode_images(batch.regions, batch.region_lengths)
             return network.similarity(images, network.encode_texts(batch.tokens, batch.lengths))
 
-        scores = machine.compiled(score)()
+        step = machine.compiled(score)
+        step()  # the second call replays what the first has recorded
+        scores = step()
         scores.square().sum().backward()
         grads = [p.grad.clone() for p in network.parameters() if p.grad is not None]
         found.append((scores.detach(), grads))
@@ -69,3 +73,36 @@ def test_bf16_trains_to_like_labels_and_scores(tmp_path: Path, toy_data: Path) -
 def test_a_device_that_is_not_there_is_one_line() -> None:
     with pytest.raises(HarnessError, match="this machine has no such device; accepted: auto, cpu, cuda"):
         Machine(device="warp").torch_device()
+
+
+def test_pinned_batches_are_the_same(toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor.clone())
+    dataset = open_dataset("toy", toy_data)
+    split = dataset.split("train")
+    found = [
+        next(
+            iter(
+                PairBatches(
+                    split, split.image_of_caption, batch_size=12, augmentation=None, vocabulary=None, seed=0,
+                    pin_memory=pin_memory,
+                ).epoch(0, 0)
+            )
+        ).to("cpu")
+        for pin_memory in (False, True)
+    ]  # fmt: skip
+    assert len(pinned) >= len(fields(Batch))
+    for field in fields(Batch):
+        one, other = (getattr(batch, field.name) for batch in found)
+        assert torch.equal(one, other)
+
+
+def test_memory_is_pinned_for_cuda_alone() -> None:
+    assert Machine().pins(torch.device("cuda"))
+    assert not Machine(pin_memory=False).pins(torch.device("cuda"))
+    assert not Machine().pins(torch.device("cpu"))
+
+
+def test_cuda_graphs_without_compilation_are_one_line() -> None:
+    with pytest.raises(HarnessError, match=r"--cuda-graphs replays what torch.compile has made.*add it"):
+        Machine(cuda_graphs=True).prepare()

@@ -25,7 +25,6 @@ from harness.methods import METHODS
 from harness.noise import NOISE
 from harness.spec import RunSpec, resolve
 from harness.spec.run import Schedule
-from harness.training import Machine
 from harness.training.machine import environment
 from harness.training.trainer import Trainer
 
@@ -168,10 +167,7 @@ def _lengths(trainer: Trainer) -> list[int]:
 
 
 def _trainer(plan: Plan, folder: Path, clock: _Clock) -> Trainer:
-    sizes, machine = (
-        plan.sizes,
-        Machine(plan.machine.device, plan.machine.precision, plan.machine.compile, float("inf")),
-    )
+    sizes, machine = plan.sizes, replace(plan.machine, checkpoint_seconds=float("inf"))
     keywords: dict[str, Any] = {"name": plan.backbone, "embed_dim": sizes.embed_dim, "word_dim": sizes.word_dim}
     if plan.backbone != "vse_infinity":
         keywords |= {"regions": sizes.regions, "sim_dim": sizes.sim_dim, "recompute": plan.recompute}

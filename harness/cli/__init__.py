@@ -1,5 +1,6 @@
 """One module per verb, loaded when it is called: `harness --help` imports none of them."""
 
+import gc
 import importlib
 import os
 import sys
@@ -71,6 +72,7 @@ def main() -> None:
     """The console script. Bad input is one line and exit status 2; no traceback."""
     try:
         status = group(standalone_mode=False)
+        gc.freeze()  # or the interpreter's last collection walks through all of torch: a quarter of a second
         sys.exit(status if isinstance(status, int) else 0)
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -26,6 +26,7 @@ BACKBONES = ("vse_infinity", "saf", "sgr")
     help="Number format of the forward pass and of the matmul rate.",
 )  # fmt: skip
 @click.option("--compile/--no-compile", "compile_", default=False, help="Use torch.compile.")
+@click.option("--cuda-graphs", is_flag=True, help="With --compile on CUDA: replay the compiled parts as CUDA graphs.")
 @click.option(
     "--profile", "operations", type=click.IntRange(0), default=10, show_default=True,
     help="The largest operations of a step; 0 prints none.",
@@ -40,7 +41,7 @@ BACKBONES = ("vse_infinity", "saf", "sgr")
 def command(
     backbones: tuple[str, ...], method: str | None, batch_size: int | None, regions: int | None, images: int | None,
     steps: int, warmup: int, recompute: bool, small: bool, device: str, precision: str, compile_: bool,
-    operations: int, save_to: Path | None, against: Path | None,
+    cuda_graphs: bool, operations: int, save_to: Path | None, against: Path | None,
 ) -> None:  # fmt: skip
     """Time a training step at the paper's sizes: 128 pairs, 36 regions of 2,048 numbers, 1,024-d embeddings, 8,500
     words.
@@ -63,7 +64,7 @@ def command(
     before = load(against, sizes) if against else None  # first: a file that does not fit costs no minutes
     if save_to and not save_to.absolute().parent.is_dir():
         raise HarnessError(f"--save {save_to}: {save_to.parent} is no folder; make it first")
-    machine = Machine(device, cast(Precision, precision), compile_)
+    machine = Machine(device, cast(Precision, precision), compile_, cuda_graphs=cuda_graphs)
     plans = [
         Plan(name, sizes, steps, warmup, recompute, operations, machine)
         for name in dict.fromkeys(backbones or BACKBONES)

@@ -1,7 +1,9 @@
-"""`harness cell`: train one cell of the ledger, in this process."""
+"""`harness cell`: train one cell of the ledger, in this process or in several that it starts."""
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,27 +17,33 @@ STATUS = {"done": 0, "already done": 0, "failed": 1, "held": 3, "lost": 3, "inte
 @options.runs
 @options.data
 @options.machine
+@click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Training processes for this run, on the CPU or a GPU each; the batch is shared among them.",
+)  # fmt: skip
 def command(
     fingerprint: str,
     runs: Path,
     data: Path,
-    device: str,
-    precision: str,
-    compile_: bool,
-    checkpoint_seconds: float,
+    machine: dict[str, Any],
+    processes: int,
 ) -> None:
-    """Train one cell; what the launchers start.
+    """Train one cell; what the launchers start. Under torchrun, one of the processes that train it.
 
     Exit status: 0 done, 1 failed (see failure.json), 3 another worker has it, 130 interrupted after a checkpoint.
     """
+    from harness.distributed import one_of_several
     from harness.ledger import Ledger
     from harness.training import Machine, work
+    from harness.training.processes import run_processes
 
-    machine = Machine(device, precision, compile_, checkpoint_seconds)  # type: ignore[arg-type]
     cell = Ledger(runs).find(fingerprint)
-    outcome = work(cell, data, machine)
-    failure = cell.failure()
-    if outcome == "failed" and failure is not None:
-        print(failure["traceback"], file=sys.stderr)
-    print(f"{outcome}: {cell.name}")
+    if processes > 1 and not one_of_several():
+        sys.exit(run_processes(processes, ["-m", "harness", *sys.argv[1:]]))
+    outcome = work(cell, data, Machine(**machine))
+    if not one_of_several() or os.environ["RANK"] == "0":  # a line for all of a run's processes
+        failure = cell.failure()
+        if outcome == "failed" and failure is not None:
+            print(failure["traceback"], file=sys.stderr)
+        print(f"{outcome}: {cell.name}", flush=True)
     sys.exit(STATUS[outcome])

@@ -2,7 +2,9 @@
 
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,6 +32,14 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, given: str | 
 @options.smoke
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once.")
 @click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Training processes of each cell, which share its batches: for a run too large for one GPU.",
+)
+@options.launcher
+@click.option(
     "--budget",
     callback=_seconds,
     metavar="TIME",
@@ -44,12 +54,12 @@ def command(
     only: dict[str, list[str]],
     smoke: bool,
     jobs: int,
+    processes: int,
+    launcher: str,
+    profile: Path | None,
     budget: float | None,
     dry_run: bool,
-    device: str,
-    precision: str,
-    compile_: bool,
-    checkpoint_seconds: float,
+    machine: dict[str, Any],
 ) -> None:
     """Train the grid SPEC (a name in experiments/ or a .toml file).
 
@@ -57,12 +67,13 @@ def command(
     failure does not stop the rest. Exit status 1 if a cell failed; cells that a spent budget leaves have not.
     """
     from harness.grids import load_grid
-    from harness.launch import run_cells
     from harness.launch.budget import Budget
     from harness.launch.display import clock
     from harness.launch.ensemble import score_ensemble
     from harness.launch.estimate import estimate
+    from harness.launch.pool import run_cells
     from harness.launch.prepare import prepare_data
+    from harness.launch.profile import open_engine
     from harness.ledger import Ledger
     from harness.reporting.figures.curves import figures
     from harness.tracking import Mirror
@@ -76,13 +87,13 @@ def command(
             state = ledger.cell(cell.fingerprint).state()
             print(f"{'skip' if state == 'done' else 'train':5s} {cell.fingerprint}  {cell.name}  ({state})")
         return
-    Machine(device).torch_device()  # a missing device is told now, not by every worker
+    # The workers of a cluster may have another device.
+    here = Machine(machine["device"] if launcher == "local" else "auto")
+    here.torch_device()  # a missing device is told now, not by every worker
+    engine = open_engine(launcher, jobs, profile)
     prepare_data(chosen, data)
     cells = [ledger.add(cell.entry(grid.name)) for cell in chosen]
-    worker_options = [
-        "--device", device, "--precision", precision, "--compile" if compile_ else "--no-compile",
-        "--checkpoint-seconds", str(checkpoint_seconds),
-    ]  # fmt: skip
+    worker_options = [*options.for_worker(machine), *(["--processes", str(processes)] if processes > 1 else [])]
     time = None
     if budget is not None:
         plans = [plan for plan in estimate(chosen, runs, data) if plan.state != "done"]
@@ -91,11 +102,14 @@ def command(
         unknown = f", {len(plans) - len(time.left)} have no estimate" if len(time.left) < len(plans) else ""
         print(f"budget {clock(budget)}: {fit} of {len(plans)} cells to train fit by their estimate{unknown}")
     mirror = Mirror(None, runs, grid=grid.name, figures=figures)
-    states = run_cells(cells, data=data, jobs=jobs, worker_options=worker_options, update=mirror.update, budget=time)
+    with closing(engine):
+        states = run_cells(
+            cells, data=data, engine=engine, worker_options=worker_options, update=mirror.update, budget=time
+        )
     for name, team in grid.teams(chosen):
         members = [ledger.cell(cell.fingerprint) for cell in team]
         if all(member.state() == "done" for member in members):
-            scored = score_ensemble(members, ledger, data, Machine(device), name=name)
+            scored = score_ensemble(members, ledger, data, here, name=name)
             mirror.update([scored])
             test = (scored.result() or {})["test"]
             print(f"scored  {scored.name}  test " + "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items()))

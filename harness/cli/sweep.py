@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @options.data
 @options.smoke
 @click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at once.")
+@options.launcher
 @click.option("--trials", type=click.IntRange(min=1), help="How many in all.  [default: what the sweep says]")
 @click.option(
     "--storage", metavar="URL", envvar="HARNESS_STORAGE",
@@ -30,12 +31,11 @@ def command(
     data: Path,
     smoke: bool,
     jobs: int,
+    launcher: str,
+    profile: Path | None,
     trials: int | None,
     storage: str | None,
-    device: str,
-    precision: str,
-    compile_: bool,
-    checkpoint_seconds: float,
+    machine: dict[str, Any],
 ) -> None:
     """Search the space of SPEC (a name in sweeps/ or a .toml file) for the best dev score.
 
@@ -45,6 +45,7 @@ def command(
     """
     from harness.grids import CellSpec
     from harness.launch.prepare import prepare_data
+    from harness.launch.profile import open_engine
     from harness.ledger import Ledger
     from harness.reporting.figures.curves import figures
     from harness.search import load_sweep
@@ -57,27 +58,27 @@ def command(
     from harness.training import Machine
 
     sweep = load_sweep(spec, smoke=smoke, trials=trials)
-    machine = Machine(device, precision, compile_, checkpoint_seconds)  # type: ignore[arg-type]
-    machine.torch_device()  # a missing device is told now, not by every worker
+    # The workers of a cluster may have another device.
+    here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
+    here.torch_device()  # a missing device is told now, not by every worker
+    engine = open_engine(launcher, jobs, profile)
     run = sweep.run(sweep.paper)
     prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)
-    worker_options = [
-        "--device", device, "--precision", precision, "--compile" if compile_ else "--no-compile",
-        "--checkpoint-seconds", str(checkpoint_seconds),
-    ]  # fmt: skip
+    worker_options = options.for_worker(machine)
     ledger, folder = Ledger(runs), sweep_folder(sweep.name, runs)
     study = Study(sweep, folder, storage)
     try:
-        launcher = Launcher(sweep, study, ledger, data, jobs=jobs, worker_options=worker_options)
+        search = Launcher(sweep, study, ledger, data, engine=engine, jobs=jobs, worker_options=worker_options)
         mirror = SweepMirror(
             None, runs, folder, figures=figures, sweep_figures=lambda _: _drawn(sweep, runs, smoke=smoke)
         )
-        rows = launcher.run(mirror.update)
+        rows = search.run(mirror.update)
         importance = study.importance()
     finally:
         study.close()
-    summary = write_outcome(sweep, rows, importance, folder=folder, ledger=ledger, data=data, machine=machine)
-    mirror.update(launcher.cells)
+        engine.close()
+    summary = write_outcome(sweep, rows, importance, folder=folder, ledger=ledger, data=data, machine=here)
+    mirror.update(search.cells)
     if mirror.complaint:
         print(f"warning: {mirror.complaint}", file=sys.stderr)
     best = winner(rows, sweep.direction)

@@ -1,7 +1,8 @@
 """Training pairs in batches that depend on (seed, piece, epoch, step) alone, never on what was drawn before.
 
 So a run killed in the middle of an epoch goes on with the batches it would have had. One thread reads ahead
-of the training step.
+of the training step. Of several training processes each reads its share of every batch; the draws are those of the
+whole batch.
 """
 
 from collections import deque
@@ -16,6 +17,7 @@ from torch import Tensor
 from harness.data.augmentation import Augmentation
 from harness.data.dataset import Split
 from harness.data.vocabulary import Vocabulary
+from harness.distributed import share
 from harness.errors import HarnessError
 from harness.seeds import rng_for
 
@@ -24,7 +26,10 @@ _AHEAD = 2  # batches read before they are asked for
 
 @dataclass
 class Batch:
-    """Pairs of an image and a caption; pair i is row i of every tensor."""
+    """Pairs of an image and a caption; pair i is row i of every tensor.
+
+    Of several training processes each has the images and captions of `share(B)`, and the ids of all.
+    """
 
     regions: Tensor  # float32 (B, R, D), zeros behind a row's region_lengths; of pixels uint8 (B, S, S, 3)
     region_lengths: Tensor  # int64 (B,)
@@ -36,12 +41,19 @@ class Batch:
         return len(self.pair_ids)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The batch on `device`."""
-        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        """The batch on `device`. From pinned memory it is copied while the device computes."""
+        return Batch(**{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)})
+
+    def pinned(self) -> "Batch":
+        """The batch in page-locked memory, of which CUDA copies without the CPU."""
+        return Batch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})
 
 
 class PairBatches:
-    """Shuffled batches of the pairs (image paired_image[i], caption i), augmented if asked for."""
+    """Shuffled batches of the pairs (image paired_image[i], caption i), augmented if asked for.
+
+    `batch_size` counts the pairs of a step, those of all training processes together.
+    """
 
     def __init__(
         self,
@@ -52,6 +64,7 @@ class PairBatches:
         augmentation: Augmentation | None,
         vocabulary: Vocabulary | None,  # asked for by the augmentation alone
         seed: int,
+        pin_memory: bool = False,
     ) -> None:
         pairs, images = len(split.captions), len(split.regions)
         if paired_image.shape != (pairs,) or paired_image.min() < 0 or paired_image.max() >= images:
@@ -65,12 +78,8 @@ class PairBatches:
                 "because a loss compares pairs"
             )
         self.split, self.paired_image = split, paired_image
-        self.batch_size, self.augmentation, self.vocabulary, self.seed = (
-            batch_size,
-            augmentation,
-            vocabulary,
-            seed,
-        )
+        self.batch_size, self.augmentation, self.vocabulary = batch_size, augmentation, vocabulary
+        self.seed, self.pin_memory = seed, pin_memory
 
     def __len__(self) -> int:
         """Steps per epoch: a last batch of a single pair, with nothing to compare it to, is left out."""
@@ -86,7 +95,7 @@ class PairBatches:
                 for step in range(start_step, len(self)):
                     pairs = order[step * self.batch_size : (step + 1) * self.batch_size]
                     rng = rng_for("augment", self.seed, piece, epoch, step) if self.augmentation else None
-                    ahead.append(reader.submit(self.read, pairs, rng))
+                    ahead.append(reader.submit(self.read, pairs, rng, share(len(pairs))))
                     if len(ahead) > _AHEAD:
                         yield ahead.popleft().result()
                 while ahead:
@@ -94,13 +103,19 @@ class PairBatches:
             finally:  # left early: what nobody will take is not read
                 reader.shutdown(wait=True, cancel_futures=True)
 
-    def read(self, pairs: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
-        """The batch of these pairs (B,); augmented with `rng`, as they are without one."""
+    def read(self, pairs: np.ndarray, rng: np.random.Generator | None = None, rows: slice = slice(None)) -> Batch:
+        """The batch of these pairs (B,), images and captions of its `rows`; augmented with `rng`, as they are without.
+
+        The rows of an augmented batch are the same whichever others are asked for.
+        """
+        start, stop, _ = rows.indices(len(pairs))
         tokens, lengths = self.split.captions.padded(pairs)
-        regions = self.split.gather(self.paired_image[pairs])
-        region_lengths = np.full(len(pairs), regions.shape[1], dtype=np.int64)
+        regions = self.split.gather(self.paired_image[pairs[rows]])
+        region_lengths = np.full(len(regions), regions.shape[1], dtype=np.int64)
         if self.augmentation and self.vocabulary and rng is not None:
             tokens, lengths = self.augmentation.tokens(tokens, lengths, self.vocabulary, rng)
+            rng.random((start, regions.shape[1]))  # one draw a region: those of the rows before
             regions, region_lengths = self.augmentation.regions(regions, rng)
-        arrays = (regions, region_lengths, tokens, lengths, pairs)
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+        arrays = (regions, region_lengths, tokens[start:stop], lengths[start:stop], pairs)
+        batch = Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+        return batch.pinned() if self.pin_memory else batch

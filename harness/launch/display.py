@@ -55,8 +55,8 @@ class Display:
         """A line above what runs."""
         self.console.print(line, highlight=False, style=style)
 
-    def update(self, running: Container[Cell]) -> None:
-        """Tell what ended since the last call and show what runs; with nothing running here, of all cells."""
+    def update(self, running: Container[Cell] | None) -> None:
+        """Tell what ended since the last call and show what runs here; None: look at every cell, for the last time."""
         for cell in self._due(running):
             state = cell.state()
             if state != self._told[cell]:
@@ -66,20 +66,20 @@ class Display:
         if self.live:
             self.live.update(self._picture(active))
         else:
-            self._tell_epochs([cell for cell in active if cell in running])
+            self._tell_epochs([cell for cell in active if cell in (running or ())])
 
-    def _due(self, running: Container[Cell]) -> list[Cell]:
+    def _due(self, running: Container[Cell] | None) -> list[Cell]:
         """The cells to look at now: those that run, and of the others a few at a time.
 
         A done cell stays done. A state costs a few looks at the disk, and a grid may have a thousand cells.
         """
-        here = {cell for cell in self.cells if cell in running}
+        here = {cell for cell in self.cells if running is not None and cell in running}
         recent, self._here = here | self._here, here
         self._turn = (self._turn + 1) % TURNS
         return [
             cell for place, cell in enumerate(self.cells)
             if self._told[cell] != "done"
-            and (not running or place % TURNS == self._turn or self._told[cell] == "running" or cell in recent)
+            and (running is None or place % TURNS == self._turn or self._told[cell] == "running" or cell in recent)
         ]  # fmt: skip
 
     def _tell(self, cell: Cell, state: str) -> None:

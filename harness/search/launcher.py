@@ -12,7 +12,8 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.launch.display import Display
-from harness.launch.local import POLL, Pool, following, sigterm_as_interrupt, worker_command, write_death
+from harness.launch.engines import Engine
+from harness.launch.pool import POLL, RETRIES, Pool, following, sigterm_as_interrupt, worker_command, write_death
 from harness.ledger import Cell, Ledger
 from harness.methods import METHODS
 from harness.search.records import TrialRow, winner, write_trials
@@ -20,7 +21,6 @@ from harness.search.spec import Sweep
 from harness.search.study import Study
 from harness.spec import RunSpec, build, fingerprint
 
-RETRIES = 3  # times a worker that died is followed by another: by then it is not chance but memory, disk or a bug
 LOOK = 1.0  # seconds between looks at the trials of other launchers, once there is nothing left to ask for
 
 
@@ -42,15 +42,25 @@ class Launcher:
         study: this launcher's hold on it.
         ledger: where its cells lie.
         data: the data folder.
+        engine: where the workers run.
         jobs: trials at once.
         worker_options: passed on to `harness cell` (device, precision, ...).
     """
 
     def __init__(
-        self, sweep: Sweep, study: Study, ledger: Ledger, data: Path, *, jobs: int, worker_options: Sequence[str] = ()
+        self,
+        sweep: Sweep,
+        study: Study,
+        ledger: Ledger,
+        data: Path,
+        *,
+        engine: Engine,
+        jobs: int,
+        worker_options: Sequence[str] = (),
     ) -> None:
         self.sweep, self.study, self.ledger = sweep, study, ledger
-        self.pool = Pool(worker_command(data, worker_options), jobs)
+        self.jobs = jobs
+        self.pool = Pool(worker_command(data, worker_options), engine)
         self.open: dict[int, _Open] = {}
         self.cells: list[Cell] = []  # of every trial that this launcher has seen, for the mirror
         self.rows: list[TrialRow] = []
@@ -71,13 +81,13 @@ class Launcher:
             try:
                 self._write_trials()
                 while not self._step():
-                    self.display.update(self.pool.running)
+                    self.display.update(self.pool.active)
                     time.sleep(POLL)
             except KeyboardInterrupt:
                 self.pool.stop()
                 raise
             finally:
-                self.display.update({})
+                self.display.update(None)
         return self.rows
 
     def _step(self) -> bool:
@@ -86,7 +96,7 @@ class Launcher:
         died = self.pool.collect()
         for one in list(self.open.values()):
             self._look(one, died)
-        if len(self.open) >= self.pool.jobs or time.monotonic() < self._next_look:
+        if len(self.open) >= self.jobs or time.monotonic() < self._next_look:
             return False
         with self.study.deciding():
             begun = self.study.trials()
@@ -189,7 +199,7 @@ class Launcher:
             self._write_trials()
         best = winner(self.rows, self.sweep.direction)
         if best is not None and best != before and best.number == one.trial.number:
-            self.display.update(self.pool.running)  # "done" first
+            self.display.update(self.pool.active)  # "done" first
             self.display.say(f"best    {one.cell.name}  {words(self.sweep, best.value)}", style="bold")
 
     def _write_trials(self) -> None:

@@ -10,15 +10,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
 
 from harness import __version__
+from harness.distributed import world
 from harness.errors import HarnessError
+from harness.training.memory import keep_freed_memory
 
 Precision = Literal["float32", "tf32", "bf16"]
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Machine:
         device: "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "float32"; "tf32" (float32 with TF32 matrix products, CUDA); "bf16" (autocast).
         compile: let torch.compile fuse the encoders and the similarity.
+        cuda_graphs: with `compile` on CUDA, replay the compiled parts as CUDA graphs: pays where launching the kernels
+            takes longer than they do. A part is recorded once for each length of captions.
+        pin_memory: on CUDA, read batches into page-locked memory, from which they are copied while the step before
+            is computed.
         checkpoint_seconds: how much work a crash may cost at the most, besides the end of every epoch.
     """
 
@@ -36,13 +43,17 @@ class Machine:
     precision: Precision = "float32"
     compile: bool = False
     checkpoint_seconds: float = 120.0
+    cuda_graphs: bool = False
+    pin_memory: bool = True
 
     def torch_device(self) -> torch.device:
-        """The device, there and working.
+        """The device, there and working. Of several training processes each takes the GPU of its own place.
 
         Raises:
-            HarnessError: this machine has no such device.
+            HarnessError: this machine has no such device, or not one for each process.
         """
+        if world() > 1:
+            return self._own_device(int(os.environ.get("LOCAL_RANK", "0")))
         if self.device == "auto":
             mps = torch.backends.mps.is_available()
             return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
@@ -55,8 +66,31 @@ class Machine:
             ) from None
         return device
 
+    def _own_device(self, place: int) -> torch.device:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise HarnessError(
+                f"--device {self.device} with {world()} processes: accepted: auto, cpu, or cuda, where each takes a "
+                "GPU of its own"
+            )
+        if self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available()):
+            return torch.device("cpu")
+        if place >= torch.cuda.device_count():
+            raise HarnessError(
+                f"--device {self.device} with {world()} processes: process {place} of this machine has no GPU of its "
+                f"own, {torch.cuda.device_count()} are visible; start fewer, or use --device cpu"
+            )
+        torch.cuda.set_device(place)  # where NCCL expects what it exchanges
+        return torch.device("cuda", place)
+
     def prepare(self) -> None:
-        """Settings of the process."""
+        """Settings of the process.
+
+        Raises:
+            HarnessError: CUDA graphs without compilation.
+        """
+        if self.cuda_graphs and not self.compile:
+            raise HarnessError("--cuda-graphs replays what torch.compile has made; accepted: with --compile; add it")
+        keep_freed_memory()
         if self.precision in ("tf32", "bf16"):
             torch.set_float32_matmul_precision("high")
 
@@ -66,8 +100,23 @@ class Machine:
             return torch.autocast(device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
-    def compiled(self, function: F) -> F:
-        return torch.compile(function, dynamic=True) if self.compile else function  # type: ignore[return-value]
+    def compiled(self, function: Callable[P, T]) -> Callable[P, T]:
+        """`function`, one call of which is the forward pass of one step, compiled if the machine says so."""
+        if not self.compile:
+            return function
+        if not self.cuda_graphs:
+            return torch.compile(function, dynamic=True)
+        graphed = torch.compile(function, dynamic=True, mode="reduce-overhead")
+
+        def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+            torch.compiler.cudagraph_mark_step_begin()  # what the step before left in the graphs' memory may go
+            return graphed(*arguments, **keywords)
+
+        return call
+
+    def pins(self, device: torch.device) -> bool:
+        """Whether batches are read into page-locked memory."""
+        return self.pin_memory and device.type == "cuda"
 
 
 def environment(machine: Machine, device: torch.device) -> dict[str, Any]:
@@ -82,6 +131,8 @@ def environment(machine: Machine, device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": machine.precision,
         "compile": machine.compile,
+        "cuda_graphs": machine.cuda_graphs,
+        "processes": world(),
         "threads": torch.get_num_threads(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),

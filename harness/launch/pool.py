@@ -1,15 +1,14 @@
-"""A pool of worker processes on this machine, one per cell, and what they are doing on the screen.
+"""Bring many cells to their end through an engine, and show what their workers are doing.
 
-The pool decides nothing about a cell: a worker claims it in the ledger or finds it held. So several pools may run the
-same grid at once; each cell is trained by one of them, and each pool returns when the whole grid is finished.
+The pool decides nothing about a cell: a worker claims it in the ledger or finds it held. So several launchers may run
+the same grid at once; each cell is trained by one of them, and each returns when the whole grid is finished.
 """
 
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,93 +16,103 @@ from pathlib import Path
 
 from harness.launch.budget import Budget
 from harness.launch.display import Display
+from harness.launch.engines import Command, Engine, Worker
 from harness.ledger import Cell
 
 POLL = 0.25  # seconds between looks at the workers
 PACE = 5.0  # seconds between updates of the mirror: a curve in a browser need not be younger
-ELSEWHERE = 5.0  # seconds before a cell that another pool works on is looked at again
+ELSEWHERE = 5.0  # seconds before a cell that another launcher works on is looked at again
+STOP = 60.0  # seconds that workers have for the step they are in and their checkpoint
 HELD = 3  # exit status of a worker that found its cell held by another
+RETRIES = 3  # times a worker that died is followed by another: by then it is not chance but memory, disk or a bug
 
 Update = Callable[[Iterable[Cell]], None]
 
 
 @dataclass
 class Pool:
-    """Cells on their way: `waiting` for a place among `jobs`, `running` here, or `elsewhere`, in another pool."""
+    """Cells on their way: `waiting` to be handed over, `running` with a worker of ours, or `elsewhere`, with another's.
 
-    command: Callable[[Cell], list[str]]
-    jobs: int
+    A worker that is handed over may still wait in a batch system's queue.
+    """
+
+    command: Command
+    engine: Engine
     waiting: list[Cell] = field(default_factory=list)
-    running: dict[Cell, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[Cell, Worker] = field(default_factory=dict)
     elsewhere: dict[Cell, float] = field(default_factory=dict)  # cell -> when to look again
     budget: Budget | None = None
+    _deaths: dict[Cell, str] = field(default_factory=dict)  # how a worker ended whose cell is not yet free
 
     def __contains__(self, cell: Cell) -> bool:
         return cell in self.running or cell in self.elsewhere or cell in self.waiting
 
+    @property
+    def active(self) -> set[Cell]:
+        """The cells whose workers do more than wait in a queue."""
+        return {cell for cell, worker in self.running.items() if not worker.queued}
+
     def start(self) -> None:
-        """Start workers for waiting cells while there are places."""
-        now = time.monotonic()
-        for cell, due in list(self.elsewhere.items()):
-            if now >= due:
-                del self.elsewhere[cell]
-                self.waiting.append(cell)
-        while self.waiting and len(self.running) < self.jobs:
+        """Hand waiting cells to the engine while there are places."""
+        batch: list[Cell] = []
+        while self.waiting and len(self.running) + len(batch) < self.engine.jobs:
             cell = self.waiting.pop(self.budget.first(self.waiting) if self.budget else 0)
             state = cell.state()
-            if state == "done":
-                continue
             if state == "running":
-                self.elsewhere[cell] = now + ELSEWHERE
-                continue
-            threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-            environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-            log = open(cell.path("log.txt"), "ab")  # noqa: SIM115 (the worker keeps it)
-            with log:
-                self.running[cell] = subprocess.Popen(
-                    self.command(cell), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment,
-                    start_new_session=True,
-                )  # fmt: skip
+                self.elsewhere[cell] = time.monotonic() + ELSEWHERE
+            elif state != "done":
+                batch.append(cell)
+        if batch:
+            self.running.update(self.engine.start(batch, self.command))
 
     def collect(self) -> dict[Cell, str]:
         """Let go of the workers that have ended; gives those that ended before their cell and how, in words."""
-        died = {}
-        for cell, process in list(self.running.items()):
-            if process.poll() is None:
-                continue
-            del self.running[cell]
+        died: dict[Cell, str] = {}
+        now = time.monotonic()
+        ended = [cell for cell, worker in self.running.items() if worker.poll() is not None]
+        for cell in ended:
+            worker = self.running.pop(cell)
+            if worker.poll() not in (0, HELD):
+                self._deaths[cell] = f"the worker ended with {worker.why()} before it could say why"
+        for cell in [*ended, *(cell for cell, due in self.elsewhere.items() if now >= due)]:
+            self.elsewhere.pop(cell, None)
             state = cell.state()
-            unfinished = state in ("waiting", "interrupted")
-            if state == "running" or (unfinished and process.returncode == HELD):  # another pool's worker was quicker
-                self.elsewhere[cell] = time.monotonic() + ELSEWHERE
-            elif unfinished and process.returncode != 0:
-                how = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
-                died[cell] = f"the worker ended with {how} before it could say why"
+            if state in ("done", "failed"):
+                self._deaths.pop(cell, None)
+            elif (
+                state == "running"
+            ):  # another's worker; or ours died, and its claim lives until its heartbeat is silent
+                self.elsewhere[cell] = now + ELSEWHERE
+            elif cell in self._deaths:
+                died[cell] = self._deaths.pop(cell)
+            elif cell in ended:  # held until just now; or done, which a network disk does not show at once
+                self.elsewhere[cell] = now + ELSEWHERE
+            else:
+                self.waiting.append(cell)
         return died
 
     def terminate(self, cell: Cell) -> None:
-        """Ask a cell's worker, if it is here, to write its checkpoint and end."""
+        """Ask a cell's worker, if it is ours, to write its checkpoint and end."""
         if cell in self.running:
-            self.running[cell].send_signal(signal.SIGTERM)
+            self.running[cell].stop()
 
     def stop(self) -> None:
         """Ask all of them; they need a moment for the step they are in."""
-        for cell in self.running:
-            self.terminate(cell)
-        for process in self.running.values():
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        self.engine.stop(self.running.values())
+        until = time.monotonic() + STOP
+        for worker in self.running.values():
+            if not worker.wait(until - time.monotonic()):
+                worker.kill()
 
 
 def write_death(cell: Cell, how: str) -> None:
     """For a worker that could not: what its log ends with."""
-    tail = cell.path("log.txt").read_text(errors="replace")[-4000:]
+    log = cell.path("log.txt")
+    tail = log.read_text(errors="replace")[-4000:] if log.exists() else ""  # a job may die before it opens its log
     cell.write_failure(how, tail, cell.heartbeat())
 
 
-def worker_command(data: Path, options: Sequence[str]) -> Callable[[Cell], list[str]]:
+def worker_command(data: Path, options: Sequence[str]) -> Command:
     """What starts a worker for a cell; `options` are passed on to `harness cell` (device, precision, ...)."""
     return lambda cell: [
         sys.executable, "-m", "harness", "cell", cell.fingerprint,
@@ -115,17 +124,17 @@ def run_cells(
     cells: Sequence[Cell],
     *,
     data: Path,
-    jobs: int = 1,
+    engine: Engine,
     worker_options: Sequence[str] = (),
     update: Update = lambda _: None,
     budget: Budget | None = None,
 ) -> dict[Cell, str]:
-    """Bring every cell to its end.
+    """Bring every cell to its end. A worker that dies is followed by another one, `RETRIES` times for a cell.
 
     Args:
         cells: cells of one ledger, in the order to start them. Finished ones are skipped.
         data: the data folder.
-        jobs: how many at once; each gets an equal share of the processor cores.
+        engine: where the workers run, and how many at once.
         worker_options: passed on to `harness cell` (device, precision, ...).
         update: brings a mirror of these cells up to date; called every few seconds and at the end.
         budget: the time for it all; when it is spent, the workers are stopped after their checkpoints.
@@ -134,7 +143,8 @@ def run_cells(
         The state of each cell. KeyboardInterrupt stops the workers after their checkpoints.
     """
     waiting = [cell for cell in cells if cell.state() != "done"]
-    pool = Pool(worker_command(data, worker_options), jobs, waiting, budget=budget)
+    pool = Pool(worker_command(data, worker_options), engine, waiting, budget=budget)
+    deaths: Counter[Cell] = Counter()
     with sigterm_as_interrupt(), Display(cells) as display, following(cells, update):
         try:
             while pool.waiting or pool.running or pool.elsewhere:
@@ -143,14 +153,19 @@ def run_cells(
                     break
                 pool.start()
                 for cell, how in pool.collect().items():
-                    write_death(cell, how)
-                display.update(pool.running)
+                    deaths[cell] += 1
+                    if deaths[cell] > RETRIES:
+                        write_death(cell, f"{how}, {deaths[cell]} times")
+                    else:
+                        display.say(f"again   {cell.name}  {how}; it continues ({deaths[cell]} of {RETRIES})")
+                        pool.waiting.append(cell)
+                display.update(pool.active)
                 time.sleep(POLL)
         except KeyboardInterrupt:
             pool.stop()
             raise
         finally:
-            display.update({})
+            display.update(None)
     return {cell: cell.state() for cell in cells}
 
 
