@@ -16,8 +16,8 @@ LEVELS = [
     {"training", "tracking", "grids"},
     {"methods", "backbones", "noise", "data", "evaluation", "ledger", "theory"},
     {"spec"},
-    {"seeds", "files"},
-    {"errors"},
+    {"seeds", "files", "distributed"},
+    {"errors", "compiling"},
 ]
 REASONS = {
     ("evaluation", "backbones"): "scoring calls a backbone's three methods",

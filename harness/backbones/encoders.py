@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from harness.backbones.base import length_mask
 from harness.backbones.recurrent import BiGRU
+from harness.distributed import total, world
 
 
 class WordEncoder(nn.Module):
@@ -33,6 +34,32 @@ def xavier_linear(inputs: int, outputs: int) -> nn.Linear:
     return linear
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """BatchNorm of (n, channels) whose statistics, of several training processes, run over the rows of all.
+
+    `nn.SyncBatchNorm` does that on GPUs alone.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if world() == 1 or not self.training:
+            return super().forward(input)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        rows = input.to(torch.promote_types(input.dtype, torch.float32))
+        sums = total(torch.cat([rows.sum(dim=0), rows.new_tensor([len(rows)])]))  # (channels + 1,)
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = rows - mean
+        var = total(centred.square().sum(dim=0)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * count / (count - 1), self.momentum)
+            self.num_batches_tracked += 1
+        return torch.addcmul(self.bias, centred, self.weight * torch.rsqrt(var + self.eps)).to(input.dtype)
+
+
 class RegionProjection(nn.Module):
     """VSE-infinity's image side: on every region a linear map plus a two-layer perceptron with BatchNorm.
 
@@ -45,7 +72,7 @@ class RegionProjection(nn.Module):
         super().__init__()
         self.linear = xavier_linear(region_dim, embed_dim)
         self.hidden = nn.Linear(region_dim, embed_dim // 2)
-        self.norm = nn.BatchNorm1d(embed_dim // 2)
+        self.norm = BatchNorm(embed_dim // 2)
         self.output = nn.Linear(embed_dim // 2, embed_dim)
 
     def forward(self, regions: Tensor, lengths: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness.backbones.base import Backbone, Encoded
 from harness.data.dataset import Split
+from harness.distributed import gather, rank, share, total_, world
 
 
 def score_matrix(
@@ -28,21 +29,34 @@ def score_matrix(
     captions at a time are encoded, compared with `image_shard` images at a time, and dropped. So the memory
     is that of the images' embeddings, one shard and the matrix, of which there is no second copy (5K x 25K:
     0.5 GB). Captions go in the order of their lengths, so that a shard carries little padding.
+
+    Of several training processes each encodes its share of the images and scores the shards of captions that fall to
+    it; all of them get the matrix.
     """
-    matrix = np.empty((len(split.regions), len(split.captions)), dtype=np.float32)
+    matrix = np.zeros((len(split.regions), len(split.captions)), dtype=np.float32)
     with evaluating(backbone):
-        images = Encoded.cat(list(_encoded_images(backbone, split, device, batch_size)))
+        images = _all_images(backbone, split, device, batch_size)
         for rows, texts in _encoded_texts(backbone, split, device, caption_shard):
             for start in range(0, len(matrix), image_shard):
                 shard = slice(start, start + image_shard)
                 block = backbone.similarity(images.rows(shard), texts)
                 matrix[shard, rows] = block.to("cpu", torch.float32).numpy()
-    return torch.from_numpy(matrix)
+    return total_(torch.from_numpy(matrix))
 
 
-def _encoded_images(backbone: Backbone, split: Split, device: torch.device | str, batch_size: int) -> Iterator[Encoded]:
-    for start in range(0, len(split.regions), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(split.regions)))
+def _all_images(backbone: Backbone, split: Split, device: torch.device | str, batch_size: int) -> Encoded:
+    count = len(split.regions)
+    if count < world():  # too few for a share each
+        return Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, slice(0, count))))
+    own = Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, share(count))))
+    return Encoded(gather(own.values, count), gather(own.lengths, count))
+
+
+def _encoded_images(
+    backbone: Backbone, split: Split, device: torch.device | str, batch_size: int, part: slice
+) -> Iterator[Encoded]:
+    for start in range(part.start, part.stop, batch_size):
+        rows = np.arange(start, min(start + batch_size, part.stop))
         regions = torch.from_numpy(split.gather(rows)).to(device)  # (B, R, D)
         lengths = torch.full((len(rows),), regions.shape[1], device=device)
         yield backbone.encode_images(regions, lengths)
@@ -51,9 +65,9 @@ def _encoded_images(backbone: Backbone, split: Split, device: torch.device | str
 def _encoded_texts(
     backbone: Backbone, split: Split, device: torch.device | str, shard: int
 ) -> Iterator[tuple[NDArray[np.int64], Encoded]]:
-    """Shards of captions of about one length, each with their places in the split."""
+    """This rank's shards of captions of about one length, each with their places in the split."""
     order: NDArray[np.int64] = np.argsort(split.captions.lengths, kind="stable")
-    for start in range(0, len(order), shard):
+    for start in range(rank() * shard, len(order), world() * shard):
         rows = order[start : start + shard]
         tokens, lengths = (torch.from_numpy(array).to(device) for array in split.captions.padded(rows))
         yield rows, backbone.encode_texts(tokens, lengths)

@@ -8,6 +8,7 @@ import torch
 
 from harness.backbones import Backbone
 from harness.data import PairBatches
+from harness.distributed import rank, total_, world
 from harness.evaluation.scoring import evaluating
 from harness.files import write_atomic
 from harness.methods.softmax import matching
@@ -27,13 +28,14 @@ def score_pairs(
         (P_ii + Q_ii) / 2 among its companions in one fixed shuffle of the pairs, what CRCL's labels estimate.
         `clean` bool (pairs,): the truth.
 
-    SAF and SGR compare a whole batch to read its diagonal: about the forward pass of one epoch.
+    SAF and SGR compare a whole batch to read its diagonal: about the forward pass of one epoch. Of several training
+    processes each takes some of the batches.
     """
-    similarity, match = (np.empty(len(pairs), dtype=np.float32) for _ in range(2))
+    similarity, match = (np.zeros(len(pairs), dtype=np.float32) for _ in range(2))
     order = rng_for("companions", batches.seed).permutation(len(pairs))
     whole = max(1, len(order) // batches.batch_size)
     with evaluating(backbone):
-        for rows in np.array_split(order, whole):
+        for rows in np.array_split(order, whole)[rank() :: world()]:
             batch = batches.read(rows).to(device)
             images = backbone.encode_images(batch.regions, batch.region_lengths)
             texts = backbone.encode_texts(batch.tokens, batch.lengths)
@@ -41,6 +43,7 @@ def score_pairs(
             p, q = matching(scores, tau or TAU)
             similarity[rows] = scores.diagonal().cpu().numpy()
             match[rows] = ((p.diagonal() + q.diagonal()) / 2).cpu().numpy()
+    similarity, match = (total_(torch.from_numpy(values)).numpy() for values in (similarity, match))
     return {"similarity": similarity, "match": match, "clean": pairs.clean}
 
 

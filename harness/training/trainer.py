@@ -3,6 +3,8 @@
 A method says how long each piece is, what it keeps per pair and what the loss is (harness/methods/base.py); everything
 else is here and the same for all of them. Randomness is named by position (harness/seeds.py), so `Position`, the
 tensors and the running sums are the whole state, and a run continues from any step as if it had never stopped.
+
+Several processes may train one run (ranks.py). All of them walk through this file together; rank 0 alone writes.
 """
 
 import math
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from harness.backbones import BACKBONES, Backbone
 from harness.data import Augmentation, Batch, Dataset, PairBatches
+from harness.distributed import any_rank, broadcast, rank
 from harness.errors import HarnessError
 from harness.evaluation import correspondence, protocols, scoring
 from harness.ledger import Cell
@@ -23,10 +26,11 @@ from harness.methods import METHODS
 from harness.methods.base import Phase, Progress
 from harness.seeds import seed_for
 from harness.spec import RunSpec, build
-from harness.training import checkpoint
+from harness.training import checkpoint, ranks, state
 from harness.training.history import LabelHistory
 from harness.training.machine import Machine
 from harness.training.meters import Meters
+from harness.training.pace import Pace
 from harness.training.pairs import TrainingPairs, training_pairs
 
 
@@ -63,7 +67,7 @@ class Trainer:
     Args:
         run: what to train.
         dataset: the opened data set.
-        cell: where rows and checkpoints go; the caller holds its claim.
+        cell: where rows and checkpoints go; the caller, rank 0 of several, holds its claim.
         machine: device, precision and checkpoint interval.
         report: called now and then with the position, the loss and the seconds left, as keywords.
         guard: called before anything is written; raises when the claim is lost.
@@ -94,14 +98,13 @@ class Trainer:
             augmentation=Augmentation(**run.augmentation.model_dump()) if run.augmentation else None,
             vocabulary=dataset.vocabulary if run.augmentation else None,
             seed=run.seed,
+            pin_memory=machine.pins(self.device),
         )
+        ranks.check_shares(self.batches)
         self.dev = dataset.split("dev").images(run.evaluation.dev_images or dataset.card.dev_images)
         self.method = build(run.method, METHODS)
         self.phases: list[Phase] = list(self.method.phases(run.schedule.epochs, len(self.batches)))
-        self.state: dict[str, Tensor] = {
-            name: torch.full((len(self.pairs),), value, device=self.device)
-            for name, value in self.method.declare_state().items()
-        }
+        self.state: Any = state.declared(self.method.declare_state(), len(self.pairs), self.device)
         epochs = sum(phase.epochs for phase in self.phases)
         self.history = LabelHistory(cell.path("label_history.npy"), epochs, len(self.pairs))
         self.at, self.best, self.meters = Position(), Best(), Meters()
@@ -120,7 +123,7 @@ class Trainer:
             Interrupted: `stop` said so.
         """
         self._resume()
-        self._pace = _Pace(self._steps_left())
+        self._pace = Pace(*self._steps_left())
         if not self.phases:  # a method that trains nothing: the network as it begins is the one to select
             self._record_epoch()
         while self.at.piece < len(self.phases):
@@ -143,8 +146,8 @@ class Trainer:
             self._step(batch.to(self.device))
             now = time.monotonic()
             if self.at.step < len(self.batches):
-                stopping = self.stop()
-                if stopping or now - saved > self.machine.checkpoint_seconds:
+                stopping, due = any_rank(self.stop(), now - saved > self.machine.checkpoint_seconds)
+                if stopping or due:
                     self.meters.flush()
                     self._save(self.epoch_seconds + now - began)
                     saved = time.monotonic()
@@ -155,13 +158,13 @@ class Trainer:
     def _step(self, batch: Batch) -> None:
         at = self.at
         # Dropout draws from torch's global generator: naming its seed by position is all that resuming needs.
-        torch.manual_seed(seed_for("step", self.run.seed, at.piece, at.epoch, at.step))
+        torch.manual_seed(seed_for("step", self.run.seed, at.piece, at.epoch, at.step, *ranks.step_name()))
         progress = Progress(at.piece, at.epoch, at.step, len(self.batches))
         with self.machine.autocast(self.device):
             scores = self._score(batch)
         values = self.method.loss(scores, batch, self.state, progress)
         self.optimizer.zero_grad(set_to_none=True)
-        values["loss"].backward()
+        ranks.backward(values["loss"], self.backbone.parameters())
         torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), self.run.schedule.grad_clip)
         self.optimizer.step()
         self.meters.add((at.piece, at.epoch, at.step, at.steps), values)
@@ -188,27 +191,28 @@ class Trainer:
         values |= self.label_report()
         self._label_auc = values.get("labels/auc")
         labels = self.labels()
-        if labels is not None:
-            self.history.write(self.at.epochs, labels)
         at = self.at
         if self.run.evaluation.selection == "last" or dev["rsum"] > self.best.rsum:
             weights = {name: value.detach().cpu().clone() for name, value in self.backbone.state_dict().items()}
             self.best = Best(dev["rsum"], at.epochs, at.piece, at.epoch, weights, dev)
         self.epoch_seconds += time.monotonic() - began
         self.seconds += self.epoch_seconds
-        self.guard()
-        self.cell.append_row(
-            {
-                "epoch": at.epochs,
-                "piece": at.piece,
-                "epoch_in_piece": at.epoch,
-                "step": at.steps,
-                "time": time.time(),
-                "seconds": self.epoch_seconds,
-                "values": values,
-                "steps": samples,
-            }
-        )
+        if rank() == 0:
+            self.guard()
+            if labels is not None:
+                self.history.write(at.epochs, labels)
+            self.cell.append_row(
+                {
+                    "epoch": at.epochs,
+                    "piece": at.piece,
+                    "epoch_in_piece": at.epoch,
+                    "step": at.steps,
+                    "time": time.time(),
+                    "seconds": self.epoch_seconds,
+                    "values": values,
+                    "steps": samples,
+                }
+            )
         self.epoch_seconds = 0.0
 
     def _finish_epoch(self) -> None:
@@ -218,8 +222,7 @@ class Trainer:
         last_of_piece = at.epoch == self.phases[at.piece].epochs
         if not last_of_piece:  # the end of a piece is saved by `_next_piece`, with the network that follows
             self._save(0.0)
-            if self.stop():
-                raise Interrupted
+            self._end_if_asked()
 
     def _next_piece(self) -> None:
         """Labels stay; network, optimiser, learning-rate clock and (for the paper's rule) the best score start anew."""
@@ -230,7 +233,11 @@ class Trainer:
             if self.run.evaluation.selection == "best_dev_rsum_of_last_piece":
                 self.best = Best()
         self._save(0.0)
-        if self.stop() and self.at.piece < len(self.phases):
+        if self.at.piece < len(self.phases):
+            self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
+        if any(any_rank(self.stop())):
             raise Interrupted
 
     # -- network and optimiser -------------------------------------------------------------------------------------
@@ -242,15 +249,9 @@ class Trainer:
         self.backbone = network.to(self.device)
         optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[run.schedule.optimizer]
         self.optimizer = optimizer(
-            self.backbone.parameters(), lr=run.schedule.lr, weight_decay=run.schedule.weight_decay
+            self.backbone.parameters(), lr=run.schedule.lr, weight_decay=run.schedule.weight_decay, fused=True
         )
-
-        def score(batch: Batch) -> Tensor:
-            images = network.encode_images(batch.regions, batch.region_lengths)
-            texts = network.encode_texts(batch.tokens, batch.lengths)
-            return network.similarity(images, texts)  # (images, captions)
-
-        self._score = self.machine.compiled(score)
+        self._score = self.machine.compiled(ranks.scorer(network))
 
     # -- what is measured ------------------------------------------------------------------------------------------
 
@@ -269,30 +270,35 @@ class Trainer:
     def labels(self) -> Any:
         """The correspondence labels (pairs,) float32 as numpy, or None for a method without."""
         name = self.method.label_state
-        return None if name is None else self.state[name].float().cpu().numpy()
+        return None if name is None else state.whole(self.state[name]).float().cpu().numpy()
 
     # -- checkpoint ------------------------------------------------------------------------------------------------
 
     def _save(self, epoch_seconds: float) -> None:
-        self.guard()
-        state = {
+        whole = {name: state.whole(values) for name, values in self.state.items()}
+        if rank() == 0:
+            self.guard()
+            checkpoint.save(self.cell.path("checkpoint.pt"), self._saved(whole, epoch_seconds))
+        broadcast(None)  # no rank goes on, or ends, before it is written
+
+    def _saved(self, whole: dict[str, Tensor], epoch_seconds: float) -> dict[str, Any]:
+        return {
             "fingerprint": self.cell.fingerprint,
             "data": self.data,
             "position": asdict(self.at),
             "backbone": self.backbone.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "state": self.state,
+            "state": whole,
             "best": dict(vars(self.best)),
             "meters": self.meters.state(),
             "seconds": self.seconds,
             "epoch_seconds": epoch_seconds,
         }
-        checkpoint.save(self.cell.path("checkpoint.pt"), state)
 
     def _resume(self) -> None:
         saved = checkpoint.load(self.cell.path("checkpoint.pt"))
         if saved is None:
-            self.cell.keep_rows(0)
+            self._keep_rows()
             return
         for what, value in self.data.items():
             if saved["data"][what] != value:
@@ -309,28 +315,12 @@ class Trainer:
         self.best = Best(**saved["best"])
         self.meters.restore(saved["meters"])
         self.seconds, self.epoch_seconds = saved["seconds"], saved["epoch_seconds"]
-        self.cell.keep_rows(self.at.epochs)
+        self._keep_rows()
+
+    def _keep_rows(self) -> None:
+        if rank() == 0:
+            self.cell.keep_rows(self.at.epochs)
 
     def _steps_left(self) -> tuple[int, int]:
         total = sum(phase.epochs for phase in self.phases) * len(self.batches)
         return total - self.at.steps, total
-
-
-class _Pace:
-    """Seconds left, from the steps this process has taken."""
-
-    def __init__(self, left_and_total: tuple[int, int]) -> None:
-        self.left, self.total = left_and_total
-        self.taken = 0
-        self.began = time.monotonic()
-
-    def tick(self) -> None:
-        self.taken += 1
-
-    @property
-    def seconds_left(self) -> float:
-        return (time.monotonic() - self.began) / max(self.taken, 1) * (self.left - self.taken)
-
-    @property
-    def share_done(self) -> float:
-        return 1 - (self.left - self.taken) / max(self.total, 1)

@@ -1,7 +1,13 @@
-"""What a worker does with one cell: claim, train, score the test split once, write the result; or write why not."""
+"""What a worker does with one cell: claim, train, score the test split once, write the result; or write why not.
+
+Of several training processes rank 0 holds the claim and writes; the others wait for its verdict, and all end with the
+same outcome. Which they agree on is what the first of them to end has said.
+"""
 
 import datetime
+import os
 import signal
+import sys
 import threading
 import traceback
 from pathlib import Path
@@ -11,6 +17,7 @@ import numpy as np
 
 from harness.backbones.weights import save_backbone
 from harness.data import Dataset
+from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
 from harness.ledger import Cell, Claim, ClaimLost
@@ -30,45 +37,82 @@ def work(cell: Cell, data: Path, machine: Machine) -> Outcome:
         "done", by this worker; "already done"; "held" when somebody alive works on it; "failed", with failure.json
         written; "interrupted" by SIGTERM or SIGINT, with the checkpoint written; "lost" when another worker took over.
     """
+    with joined():
+        verdict, claim = _claimed(cell) if rank() == 0 else (None, None)
+        verdict = broadcast(verdict)
+        return verdict or _train(cell, data, machine, claim)
+
+
+def _claimed(cell: Cell) -> tuple[Outcome | None, Claim | None]:
+    """The claim, or why there is nothing to do."""
     if cell.state() == "done":
-        return "already done"
+        return "already done", None
     claim = Claim.take(cell.folder)
     if claim is None:
-        return "held"
+        return "held", None
+    if cell.state() == "done":  # finished by another between the look and the claim
+        claim.release()
+        return "already done", None
+    return None, claim
+
+
+def _train(cell: Cell, data: Path, machine: Machine, claim: Claim | None) -> Outcome:
+    """`claim`: None on all ranks but 0."""
     stop = _StopSignal()
     try:
-        if cell.state() == "done":  # finished by another between the look and the claim
-            return "already done"
         _run(cell, data, machine, claim, stop)
+        broadcast(None)  # the result is written
         return "done"
-    except Interrupted:
+    except Interrupted:  # all ranks at the same step
         return "interrupted"
-    except ClaimLost:
-        return "lost"
     except Exception as error:
-        line = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        cell.write_failure(line, traceback.format_exc(), cell.heartbeat())
-        return "failed"
+        word = _word(error)
+        leave_word(word)
+        if claim is not None and word["outcome"] == "failed":
+            cell.write_failure(word["error"], word["traceback"], cell.heartbeat())
+        outcome: Outcome = word["outcome"]
+        return outcome
     finally:
         stop.restore()
-        claim.release()
+        if claim is not None:
+            claim.release()
 
 
-def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSignal") -> None:
+def _word(error: Exception) -> dict[str, Any]:
+    """What there is to say where a rank cannot go on: the outcome, and of a failure one line and the traceback."""
+    if isinstance(error, ClaimLost):
+        return {"outcome": "lost"}
+    if isinstance(error, PeerLost):
+        said = last_word()
+        if said is None:  # killed, or its machine is gone: no failure of the run, and the checkpoint is there
+            print(error, file=sys.stderr)
+        return said or {"outcome": "interrupted"}
+    line = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    if rank() > 0 and not isinstance(error, HarnessError):
+        line = f"process {rank()} of {world()}: {line}"
+    return {"outcome": "failed", "error": line, "traceback": traceback.format_exc()}
+
+
+def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: "_StopSignal") -> None:
     run = RunSpec.from_table(cell.spec["run"])
     dataset = open_for(run, data)
-    trainer = Trainer(run, dataset, cell, machine, report=claim.report, guard=claim.verify, stop=stop.is_set)
-    write_array(cell.path("noise.npy"), trainer.pairs.paired_image)
+    hooks: dict[str, Any] = {} if claim is None else {"report": claim.report, "guard": claim.verify}
+    trainer = Trainer(run, dataset, cell, machine, **hooks, stop=stop.is_set)
+    if claim is not None:
+        write_array(cell.path("noise.npy"), trainer.pairs.paired_image)
     best = trainer.fit()
-    claim.verify()
+    if claim is not None:
+        claim.verify()
     test, ranks = score_test(trainer.backbone, dataset, run, trainer.device)
-    if test:
-        write_arrays(cell.path("ranks.npz"), ranks)
     tau = getattr(trainer.method, "tau", None)
     seen = score_pairs(trainer.backbone, trainer.pairs, trainer.batches, trainer.device, tau=tau)
+    labels, label_report = trainer.labels(), trainer.label_report()
+    if claim is None:
+        return
+    if test:
+        write_arrays(cell.path("ranks.npz"), ranks)
     write_arrays(cell.path("pairs.npz"), seen)
     save_backbone(cell.path("model.safetensors"), trainer.backbone)
-    labels = trainer.labels()
     if labels is not None:
         write_array(cell.path("labels.npy"), labels)
     claim.verify()
@@ -80,7 +124,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim, stop: "_StopSig
             "best": {"piece": best.piece, "epoch": best.epoch, "epochs": best.epochs, "dev/rsum": best.rsum},
             "dev": best.dev,
             "test": test,
-            "labels": trainer.label_report(),
+            "labels": label_report,
             "noise": {"realised_rate": trainer.pairs.realised_rate, "sha256": trainer.data["training pairs"]},
             "dataset": {
                 "name": run.dataset,
@@ -116,17 +160,21 @@ def score_test(
 
 
 class _StopSignal:
-    """SIGTERM and SIGINT as a flag that the trainer looks at between steps."""
+    """SIGTERM and SIGINT as a flag that the trainer looks at between steps.
+
+    One of several processes is asked to stop, too, when what started them has ended: nothing else would end them all.
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._parent = os.getppid()
         self._old: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._old[number] = signal.signal(number, lambda *_: self._event.set())
 
     def is_set(self) -> bool:
-        return self._event.is_set()
+        return self._event.is_set() or (world() > 1 and os.getppid() != self._parent)
 
     def restore(self) -> None:
         for number, handler in self._old.items():
