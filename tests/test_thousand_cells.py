@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from toy import write_grid
+from toy import harness, write_grid
 
 from harness.cli import status
 from harness.grids import Grid, load_grid
-from harness.launch import local
+from harness.launch import pool
 from harness.launch.display import TURNS, Display
+from harness.launch.engines.local import Local
 from harness.launch.estimate import estimate
 from harness.ledger import Cell, Claim, Ledger
 
@@ -38,6 +39,9 @@ method.name = "triplet"
 schedule.epochs = 4
 """
 STEPS = 128  # of a cell over the toy data
+# Packages that no plan needs; each takes from a tenth of a second to several to import.
+NEEDLESS = {"torch._dynamo", "torch._inductor", "transformers", "sklearn", "scipy", "nltk", "pandas", "matplotlib"}
+NEEDLESS |= {"mlflow", "optuna", "ray", "submitit"}
 # Claims its cell as a worker does and tells its cell each time that it trains.
 WORKER = """
 import sys, time
@@ -91,6 +95,17 @@ def seen(grid: Grid, runs: Path, data: Path) -> list[str]:
     """What `harness status` prints."""
     arguments = [str(grid.path), "--runs", str(runs), "--data", str(data)]
     return CliRunner().invoke(status.command, arguments, catch_exceptions=False).output.splitlines()
+
+
+@pytest.mark.parametrize("verb", ["check", "status"])
+def test_a_fresh_process_imports_no_more_than_a_plan_needs(verb: str, grid: Grid, tmp_path: Path) -> None:
+    """Imports are most of what planning in a process of its own takes, and can be told without a clock."""
+    planned = harness(verb, grid.path, cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+    assert planned.returncode == 0, planned.stderr[-2000:]
+    assert len([line for line in planned.stdout.splitlines() if "waiting" in line and "seed=49" in line]) == 20
+    imported = {line.rpartition("|")[2].strip() for line in planned.stderr.splitlines()}
+    assert "torch" in imported
+    assert not imported & NEEDLESS
 
 
 def test_its_finished_state_is_seen_in_five_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
@@ -156,13 +171,11 @@ def test_four_launchers_train_no_cell_twice(
     worker = tmp_path / "worker.py"
     worker.write_text(WORKER)
     cells = begin(grid, tmp_path / "runs", done=976)
-    monkeypatch.setattr(
-        local, "worker_command", lambda *_: lambda cell: [sys.executable, str(worker), str(cell.folder)]
-    )
-    monkeypatch.setattr(local, "ELSEWHERE", 0.3)
+    monkeypatch.setattr(pool, "worker_command", lambda *_: lambda cell: [sys.executable, str(worker), str(cell.folder)])
+    monkeypatch.setattr(pool, "ELSEWHERE", 0.3)
 
     def launch() -> None:
-        states = local.run_cells(cells, data=tmp_path, jobs=2)
+        states = pool.run_cells(cells, data=tmp_path, engine=Local(2))
         os._exit(0 if set(states.values()) == {"done"} else 1)
 
     launchers = [multiprocessing.get_context("fork").Process(target=launch) for _ in range(4)]

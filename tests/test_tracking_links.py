@@ -19,7 +19,7 @@ def finished(runs: Path, fingerprint: str) -> Cell:
 
 def test_links_lead_to_the_runs_that_the_store_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("harness.tracking.links.AT_ONCE", 2)  # the store answers in several pages
+    monkeypatch.setattr("harness.tracking.store.AT_ONCE", 2)  # the store answers in several pages
     runs = tmp_path / "runs"
     assert run_links(runs) == {}
     assert not (tmp_path / "mlflow.db").exists()  # looking makes none

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sqlite3
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -408,3 +409,85 @@ def test_a_launcher_looks_only_at_what_changed(runs: Path, monkeypatch: pytest.M
     assert looked_at == [cells[0].fingerprint, cells[1].fingerprint, cells[1].fingerprint]
     store = open_store(None, runs)
     assert history(store, the_run(store, cells[1]), "epoch") == [(0, 0.0), (1, 1.0)]
+
+
+class Counting:
+    """An MLflow client that counts what it is asked."""
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.calls = client, Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self.client, name)
+
+
+def finished_grid(store: Store, runs: Path, count: int) -> list[Cell]:
+    """Cells that are done, and the store has them."""
+    cells = [make_cell(runs, f"{seed:016x}", seed=seed) for seed in range(count)]
+    for cell in cells:
+        cell.append_row(row(0))
+        finish(cell, {**result(), "fingerprint": cell.fingerprint})
+        mirror_cell(store, cell)
+    return cells
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_a_finished_grid_of_any_size_costs_one_search(
+    count: int, store: Store, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = finished_grid(store, runs, count)
+    client = Counting(store.client)
+    monkeypatch.setattr("harness.tracking.mirror.MANY", 2)
+    monkeypatch.setattr("harness.tracking.mirror.open_store", lambda *_: Store(store.uri, store.artifacts, client))
+    mirror = Mirror(None, runs, grid="toy")
+    mirror.update(cells)
+    mirror.update(cells)
+    assert mirror.complaint is None
+    assert client.calls == {"get_experiment_by_name": 1, "search_runs": 1}
+
+
+def test_the_search_leaves_out_none_that_lacks_something(
+    store: Store, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of runs that are marked and finished nothing is written; of all others what they lack."""
+    whole, gone, unmarked, open_still, anew = cells = finished_grid(store, runs, 5)
+    never, failed = (make_cell(runs, f"{seed:016x}", seed=seed) for seed in (5, 6))
+    for cell in (never, failed):
+        cell.append_row(row(0))
+    finish(never, result())
+    failed.write_failure("loss is nan in epoch 1", "Traceback ...", {})
+    before = {cell: the_run(store, cell).info for cell in cells}
+    forget(store, gone)
+    store.client.delete_tag(before[unmarked].run_id, "mirrored")
+    store.client.update_run(before[open_still].run_id, status="RUNNING")
+    anew.write_result({**result(), "seconds": 99.0})
+
+    client = Counting(store.client)
+    monkeypatch.setattr("harness.tracking.mirror.MANY", 0)
+    monkeypatch.setattr("harness.tracking.mirror.open_store", lambda *_: Store(store.uri, store.artifacts, client))
+    mirror = Mirror(None, runs)
+    mirror.update([whole])
+    assert client.calls == {"get_experiment_by_name": 1, "search_runs": 1}
+    mirror.update([*cells, never, failed])
+    assert mirror.complaint is None
+    after = {cell: the_run(store, cell) for cell in [*cells, never, failed]}
+    assert {run.info.status for cell, run in after.items() if cell is not failed} == {"FINISHED"}
+    assert all(run.data.tags["mirrored"].startswith("done ") for cell, run in after.items() if cell is not failed)
+    assert (after[failed].info.status, after[failed].data.tags["failure"]) == ("FAILED", "loss is nan in epoch 1")
+    assert after[anew].data.metrics["progress/seconds"] == 99.0
+    same = {cell for cell in cells if after[cell].info.run_id == before[cell].run_id}
+    assert same == {whole, unmarked, open_still}
+    assert after[whole].info.end_time == before[whole].end_time
+
+
+def test_the_search_looks_into_the_grid_of_each_cell(store: Store, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in one grid's experiment is none in another's."""
+    (cell,) = finished_grid(store, runs, 1)
+    other = make_cell(runs, "e" * 16, grid="other")
+    finish(other, result())
+    monkeypatch.setattr("harness.tracking.mirror.MANY", 0)
+    Mirror(None, runs).update([cell, other])
+    assert the_run(store, other, "other").data.tags["grid"] == "other"
+    Mirror(None, runs, grid="third").update([cell])
+    assert the_run(store, cell, "third").data.tags["grid"] == "third"

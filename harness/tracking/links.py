@@ -1,15 +1,13 @@
 """Where to look at a run: its page in MLflow, found in the store without a running server."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.tracking.store import failures, open_store, sqlite_file, store_uri
+from harness.tracking.store import every_page, failures, open_store, sqlite_file, store_uri
 
 PAGES = "http://127.0.0.1:5000"  # where `harness ui` opens them
-AT_ONCE = 1000  # runs in one answer of the store
 
 
 def run_links(runs: Path, *, uri: str | None = None, pages: str = PAGES) -> dict[str, str]:
@@ -43,17 +41,7 @@ def run_links(runs: Path, *, uri: str | None = None, pages: str = PAGES) -> dict
 
 def _all_runs(client: Any) -> list[Any]:
     """Every active run of every experiment that is a cell's."""
-    experiments = [each.experiment_id for each in _pages(client.search_experiments)]
+    experiments = [each.experiment_id for each in every_page(client.search_experiments)]
     if not experiments:
         return []
-    return _pages(partial(client.search_runs, experiments, "tags.fingerprint != ''"))
-
-
-def _pages(search: Callable[..., Any]) -> list[Any]:
-    """All answers of a search that gives them page by page."""
-    answer = search(max_results=AT_ONCE)
-    found = list(answer)
-    while answer.token:
-        answer = search(max_results=AT_ONCE, page_token=answer.token)
-        found += answer
-    return found
+    return every_page(partial(client.search_runs, experiments, "tags.fingerprint != ''"))

@@ -22,6 +22,7 @@ STATUS = {
 }
 ARTIFACTS = {"failed": ["failure.json"], "done": ["result.json", "labels.npy", "noise.npy"]}
 PATIENCE = 60.0  # seconds before a store that failed is tried again
+MANY = 100  # finished cells that are new to a launcher and worth one search instead of a look at each
 DIGEST = 36  # characters that MLflow keeps of a dataset's digest
 
 Figures = Callable[[Cell], Mapping[str, Any]]
@@ -79,18 +80,28 @@ class Mirror:
             return
         try:
             self._store = self._store or open_store(self._uri, self._runs)
-            for cell in cells:
-                looks = (
-                    cell.state(),
-                    *map(_stamp, map(cell.path, ("metrics.jsonl", "result.json", "failure.json"))),
-                )
-                if self._seen.get(cell.fingerprint) != looks:
+            changed = {cell: looks for cell in cells if self._seen.get(cell.fingerprint) != (looks := _looks(cell))}
+            done = [cell for cell, looks in changed.items() if looks[0] == "done"]
+            whole = _whole(self._store, done, self._grid) if len(done) > MANY else set()
+            for cell, looks in changed.items():
+                if cell not in whole:
                     mirror_cell(self._store, cell, grid=self._grid, figures=self._figures)
-                    self._seen[cell.fingerprint] = looks
+                self._seen[cell.fingerprint] = looks
             self.complaint = None
         except HarnessError as error:
             self.complaint = str(error)
             self._next_try = time.monotonic() + PATIENCE
+
+
+def _whole(store: Store, cells: Iterable[Cell], grid: str | None) -> set[Cell]:
+    """Which of these finished cells the store has to the last file: status and mark are the last things written.
+
+    Takes no lock: a cell that is done changes no more, and one trained anew has another mark.
+    """
+    with failures(store.uri):
+        grids = {cell: grid or cell.spec["grid"] for cell in cells}
+        ended = {name: store.ended(name) for name in set(grids.values())}
+        return {cell for cell, name in grids.items() if (cell.fingerprint, _ending(cell, "done")) in ended[name]}
 
 
 def _update(
@@ -211,6 +222,12 @@ def _lock(cell: Cell) -> Path:
     folder = cell.folder.parent / ".mirror"
     folder.mkdir(exist_ok=True)
     return folder / f"{cell.fingerprint}.lock"
+
+
+def _looks(cell: Cell) -> tuple[Any, ...]:
+    """What a cell's change shows by."""
+    files = ("metrics.jsonl", "result.json", "failure.json")
+    return cell.state(), *map(_stamp, map(cell.path, files))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -1,12 +1,13 @@
 """Where MLflow keeps things: an SQLite file beside the runs, or any tracking server by the usual variable."""
 
+import gc
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from harness.errors import HarnessError
 from harness.files import write_atomic
 
 SQLITE = "sqlite:///"
+AT_ONCE = 250  # runs in one answer of the store; 1,000 as one take longer to read than as four
 
 
 @dataclass
@@ -55,6 +57,12 @@ class Store:
             return None
         self._runs[grid, fingerprint] = found[0].info.run_id
         return found[0]
+
+    def ended(self, grid: str) -> set[tuple[str, str]]:
+        """Fingerprint and mark (tag `mirrored`) of a grid's finished runs: one search, a second for 1,000 runs."""
+        search = partial(self.client.search_runs, [self.experiment(grid)], "attributes.status = 'FINISHED'")
+        tags = [run.data.tags for run in every_page(search)]
+        return {(each["fingerprint"], each["mirrored"]) for each in tags if {"fingerprint", "mirrored"} <= each.keys()}
 
     def _find_experiment(self, grid: str) -> str:
         found = self.client.get_experiment_by_name(grid)
@@ -122,6 +130,16 @@ def _fresh_store() -> bytes:
         return file.read_bytes()
 
 
+def every_page(search: Callable[..., Any]) -> list[Any]:
+    """All answers of a search that gives them page by page."""
+    answer = search(max_results=AT_ONCE)
+    found = list(answer)
+    while answer.token:
+        answer = search(max_results=AT_ONCE, page_token=answer.token)
+        found += answer
+    return found
+
+
 @cache
 def mlflow() -> SimpleNamespace:
     """What is used of mlflow, imported when first needed (1.6 s), silent and without telemetry."""
@@ -140,6 +158,7 @@ def mlflow() -> SimpleNamespace:
     from mlflow.exceptions import MlflowException
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    gc.freeze()  # reading a thousand runs makes a million objects; collecting them need not walk the packages' own
     return SimpleNamespace(
         MlflowClient=MlflowClient,
         CodeDatasetSource=CodeDatasetSource,
