@@ -224,7 +224,7 @@ def test_bfloat16_autocast_stays_near_and_has_gradients(name: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         scores = fast_scores(backbone, data)
     scores.float().sum().backward()
-    assert (scores.float() - expected).abs().max() < 0.05
+    assert (scores.float() - expected).abs().max() < 0.1  # 8 bits, weights larger than at the start
     assert all(torch.isfinite(p.grad).all() for p in backbone.parameters() if p.grad is not None)
 
 

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from harness.backbones.base import plain_cpu
 from harness.backbones.encoders import xavier_linear
 
-BLOCK_BYTES = 2**19  # of the nodes taken at once; about six arrays of this size are in use
+BLOCK_BYTES = 2**21  # of the nodes taken at once; about six arrays of this size are in use
 
 
 class GraphStep(nn.Module):
