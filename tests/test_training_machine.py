@@ -105,4 +105,4 @@ def test_memory_is_pinned_for_cuda_alone() -> None:
 
 def test_cuda_graphs_without_compilation_are_one_line() -> None:
     with pytest.raises(HarnessError, match=r"--cuda-graphs replays what torch.compile has made.*add it"):
-        Machine(cuda_graphs=True).prepare()
+        Machine(cuda_graphs=True)

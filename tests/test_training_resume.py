@@ -87,12 +87,19 @@ def test_kill_9_in_mid_epoch_changes_nothing(
     assert outcome(cell) == undisturbed
 
 
+def _written(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:  # not yet, or just now between two names
+        return 0
+
+
 def _some_time_after_a_new(file: Path, pause: float) -> Callable[[], bool]:
-    before = file.stat().st_mtime_ns if file.exists() else 0
+    before = _written(file)
     seen: list[float] = []
 
     def due() -> bool:
-        if not seen and file.exists() and file.stat().st_mtime_ns > before:
+        if not seen and _written(file) > before:
             seen.append(time.monotonic())
         return bool(seen) and time.monotonic() - seen[0] > pause
 

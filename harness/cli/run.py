@@ -75,8 +75,6 @@ def command(
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
-    from harness.reporting.figures.curves import figures
-    from harness.tracking import Mirror
     from harness.training import Machine
 
     grid = load_grid(spec, smoke=smoke)
@@ -87,8 +85,11 @@ def command(
             state = ledger.cell(cell.fingerprint).state()
             print(f"{'skip' if state == 'done' else 'train':5s} {cell.fingerprint}  {cell.name}  ({state})")
         return
+    from harness.reporting.figures.curves import figures
+    from harness.tracking import Mirror
+
     # The workers of a cluster may have another device.
-    here = Machine(machine["device"] if launcher == "local" else "auto")
+    here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
     here.torch_device()  # a missing device is told now, not by every worker
     engine = open_engine(launcher, jobs, profile)
     prepare_data(chosen, data)

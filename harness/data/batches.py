@@ -41,7 +41,7 @@ class Batch:
         return len(self.pair_ids)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The batch on `device`. From pinned memory it is copied while the device computes."""
+        """The batch on `device`. From pinned memory it is copied while the CPU goes on."""
         return Batch(**{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)})
 
     def pinned(self) -> "Batch":

@@ -32,11 +32,13 @@ class Machine:
         device: "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "float32"; "tf32" (float32 with TF32 matrix products, CUDA); "bf16" (autocast).
         compile: let torch.compile fuse the encoders and the similarity.
+        checkpoint_seconds: how much work a crash may cost at the most, besides the end of every epoch.
         cuda_graphs: with `compile` on CUDA, replay the compiled parts as CUDA graphs: pays where launching the kernels
             takes longer than they do. A part is recorded once for each length of captions.
-        pin_memory: on CUDA, read batches into page-locked memory, from which they are copied while the step before
-            is computed.
-        checkpoint_seconds: how much work a crash may cost at the most, besides the end of every epoch.
+        pin_memory: on CUDA, read batches into page-locked memory, so that the CPU goes on while they are copied.
+
+    Raises:
+        HarnessError: CUDA graphs without compilation.
     """
 
     device: str = "auto"
@@ -45,6 +47,10 @@ class Machine:
     checkpoint_seconds: float = 120.0
     cuda_graphs: bool = False
     pin_memory: bool = True
+
+    def __post_init__(self) -> None:
+        if self.cuda_graphs and not self.compile:
+            raise HarnessError("--cuda-graphs replays what torch.compile has made; accepted: with --compile; add it")
 
     def torch_device(self) -> torch.device:
         """The device, there and working. Of several training processes each takes the GPU of its own place.
@@ -83,13 +89,7 @@ class Machine:
         return torch.device("cuda", place)
 
     def prepare(self) -> None:
-        """Settings of the process.
-
-        Raises:
-            HarnessError: CUDA graphs without compilation.
-        """
-        if self.cuda_graphs and not self.compile:
-            raise HarnessError("--cuda-graphs replays what torch.compile has made; accepted: with --compile; add it")
+        """Settings of the process."""
         keep_freed_memory()
         if self.precision in ("tf32", "bf16"):
             torch.set_float32_matmul_precision("high")
