@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 from oracles.layout import read_split
 from synthetic import write_dataset
 
-from harness.data import CARDS, Dataset, DatasetCard, open_dataset
+from harness.data import CARDS, Dataset, DatasetCard, layout, open_dataset
 from harness.errors import HarnessError
 
 
@@ -37,6 +38,30 @@ def test_copies_are_left_out_without_reading_them(tmp_path: Path) -> None:
     assert regions.base is not None
     assert regions.strides[0] == 5 * whole.strides[0]
     assert not regions.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
+@pytest.mark.parametrize("part", [slice(None), slice(2, 9), slice(None, None, 5), slice(1, None, 3)])
+def test_gather_reads_what_the_memory_map_shows(
+    dtype: type, part: slice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (20, 3, 4)).astype(dtype)
+    np.save(tmp_path / "x.npy", values)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")[part]
+    images = np.array([3, 0, 3, 1])
+    read = layout.gather(mapped, images)
+    monkeypatch.delattr(os, "preadv")
+    assert np.array_equal(read, layout.gather(mapped, images))
+    assert np.array_equal(read, values[part][images])
+    assert read.dtype == (np.uint8 if dtype is np.uint8 else np.float32)
+
+
+def test_a_file_that_was_cut_meanwhile_is_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((20, 3, 4), dtype=np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    os.truncate(tmp_path / "x.npy", 500)
+    with pytest.raises(HarnessError, match=r"x\.npy: ends in the middle of image 19; was it written anew"):
+        layout.gather(mapped, np.array([0, 19]))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
