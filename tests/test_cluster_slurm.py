@@ -261,7 +261,7 @@ def test_the_jobs_of_a_killed_launcher_run_on_and_another_trains_nothing_twice(
     launcher.wait()
     second = launch(grid)
     time.sleep(6)
-    assert claim.read(cell.folder) == holder
+    assert claim.read(cell.folder) == holder or cell.state() == "done"
     launch.ended(second)
     assert trained(cell) == 1
     undisturbed(grid)
