@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from harness.backbones.base import blocks_of
+
 EPS = 1e-8  # in every norm, as in the field's code
 SMOOTH = 9.0  # inverse temperature of the softmax over regions (SCAN's lambda)
 SLOPE = 0.1  # of the leaky ReLU on the attention scores
@@ -115,9 +117,7 @@ class _SimilarityNodes(torch.autograd.Function):
         differences, others = _buffers(blocks, words, 2)
         for rows in blocks:
             # Through the norm: out = v / (|v| + eps).
-            pull, out = (
-                torch.cat([part[rows, :, 1:].flatten(1, 2) for part in parts], dim=1) for parts in (grads, nodes)
-            )
+            pull, out = _packed(grads, rows), _packed(nodes, rows)
             along = (pull * out).sum(dim=-1, keepdim=True) * (1 + EPS / norm[rows].clamp_min(EPS))
             vectors = pull.addcmul_(out, along, value=-1).div_(norm[rows] + EPS).flatten(0, 1)  # (block * n, s)
             difference, other = (buffer[: rows.stop - rows.start] for buffer in (differences, others))
@@ -136,10 +136,8 @@ class _SimilarityNodes(torch.autograd.Function):
 
 
 def _blocks(weights: Tensor, words: Tensor) -> list[slice]:
-    images = weights.shape[0]
     budget = BLOCK_BYTES.get(words.device.type, ELSEWHERE_BYTES)
-    step = max(1, budget // (words.numel() * words.element_size()))
-    return [slice(start, min(start + step, images)) for start in range(0, images, step)]
+    return blocks_of(len(weights), words.numel() * words.element_size(), budget)
 
 
 def _buffers(blocks: list[slice], words: Tensor, count: int) -> list[Tensor]:

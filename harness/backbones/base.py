@@ -107,3 +107,9 @@ def plain_cpu(x: Tensor) -> bool:
     """Whether formulations by hand for the CPU apply: neither under autocast nor while torch.compile
     traces."""
     return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
+def blocks_of(count: int, size: int, budget: int) -> list[slice]:
+    """`count` things of `size` bytes each, as many at once as `budget` bytes hold, but at least one."""
+    step = max(1, budget // size)
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from harness.backbones.base import plain_cpu
+from harness.backbones.base import blocks_of, plain_cpu
 from harness.backbones.encoders import xavier_linear
 
 BLOCK_BYTES = 2**21  # of the nodes taken at once; about six arrays of this size are in use
@@ -117,5 +117,4 @@ class _Reasoning(torch.autograd.Function):
 
 def _blocks(graphs: Tensor) -> list[slice]:
     count, n, dim = graphs.shape
-    step = max(1, BLOCK_BYTES // (n * dim * graphs.element_size()))
-    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+    return blocks_of(count, n * dim * graphs.element_size(), BLOCK_BYTES)

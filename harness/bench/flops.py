@@ -14,7 +14,7 @@ from typing import Any
 from harness.backbones import SAF, SGR, Backbone, VSEInfinity
 from harness.backbones.sgraf import SimilarityReasoning
 
-FORWARD, ONE_GRADIENT, BOTH = 1, 2, 3  # products: without gradient, with that of one factor, of both
+ONE_GRADIENT, BOTH = 2, 3  # how often a product is made: with the gradient of one factor, of both
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,6 @@ def similarity_reasoning(network: SimilarityReasoning, regions: int, lengths: Se
     differences     2 B N R D x 3 contexts, 2 B N D S x 3 linear map; contexts again in the backward pass
     global          2 B B D S x 3
     score           2 B B S x 3
-
     """
     pairs, words = len(lengths), sum(lengths)
     dim, sim = network.embed_dim, network.sim_dim
