@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from slurm import Cluster, running_cluster
-from toy import harness, write_grid
+from toy import harness, trained, write_grid
 
 from harness.ledger import Cell, Ledger, claim
 
@@ -88,11 +88,6 @@ def launch(workplace: Path, slurm: Cluster) -> Iterator[Launch]:
         launcher.kill()
         launcher.wait()
     slurm.empty()
-
-
-def trained(cell: Cell) -> int:
-    """How many workers say that they brought the cell to its end."""
-    return sum(line.startswith("done: ") for line in cell.path("log.txt").read_text().splitlines())
 
 
 def nodes(cluster: Cluster) -> list[str]:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness.ledger import Cell
+
 TOY = """
 title = "toy"
 [run]
@@ -37,3 +39,8 @@ def harness(
         [sys.executable, "-m", "harness", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
         timeout=timeout, env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment},
     )  # fmt: skip
+
+
+def trained(cell: Cell) -> int:
+    """How many workers say that they trained the cell; one that came too late says `already done:`."""
+    return sum(line.startswith("done: ") for line in cell.path("log.txt").read_text().splitlines())
