@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from oracles import backbones as slow
+from small_networks import SIZES, WORDS, Batch, D, R, batch, model
+from small_networks import scores as fast_scores
 from torch import Tensor
 
 from harness.backbones import BACKBONES, Backbone, Encoded, graph, recurrent
@@ -13,41 +15,6 @@ from harness.backbones import alignment as alignment_module
 from harness.backbones.gpo import GPO, sorted_average
 from harness.backbones.recurrent import BiGRU
 from harness.errors import HarnessError
-
-R, D, WORDS, PLACES = 7, 11, 23, 9
-SIZES = {
-    "vse_infinity": {"embed_dim": 8, "word_dim": 5, "gpo_dim": 6},
-    "saf": {"embed_dim": 8, "word_dim": 5, "sim_dim": 6, "regions": PLACES, "dropout": 0.0},
-    "sgr": {"embed_dim": 8, "word_dim": 5, "sim_dim": 6, "regions": PLACES, "dropout": 0.0},
-}
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-def model(name: str, **keywords: object) -> Backbone:
-    """Weights larger than at the start of training, so that scores spread and a wrong term shows."""
-    torch.manual_seed(1)
-    backbone = BACKBONES[name](D, WORDS, **{**SIZES[name], **keywords}).double()
-    with torch.no_grad():
-        for key, parameter in backbone.named_parameters():
-            if "embedding" not in key:
-                parameter.mul_(1.5).add_(0.1 * torch.randn_like(parameter))
-            else:
-                parameter.mul_(10)
-    return backbone
-
-
-def batch(images: int, captions: int, *, drop: bool = False) -> Batch:
-    torch.manual_seed(2)
-    regions = torch.randn(images, R, D, dtype=torch.double)
-    region_lengths = torch.randint(1, R + 1, (images,)) if drop else torch.full((images,), R)
-    lengths = torch.randint(1, 8, (captions,))
-    tokens = torch.randint(1, WORDS, (captions, 7)) * (torch.arange(7) < lengths[:, None])
-    return regions, region_lengths, tokens, lengths
-
-
-def fast_scores(backbone: Backbone, data: Batch) -> Tensor:
-    regions, region_lengths, tokens, lengths = data
-    return backbone.similarity(backbone.encode_images(regions, region_lengths), backbone.encode_texts(tokens, lengths))
 
 
 def slow_scores(backbone: Backbone, data: Batch) -> Tensor:

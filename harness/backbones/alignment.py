@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from harness.backbones.base import blocks_of
+from harness.backbones.base import blocks_of, l2_normalise, root, twice
 
 EPS = 1e-8  # in every norm, as in the field's code
 SMOOTH = 9.0  # inverse temperature of the softmax over regions (SCAN's lambda)
@@ -55,7 +55,35 @@ def region_weights(regions: Tensor, gram: Tensor, region_mask: Tensor, words: Te
         part = part.view(group.captions, group.length, -1)
         units.append((part / (_norm_over_words(part) + EPS)).flatten(0, 1))
     scores = torch.where(region_mask, torch.cat(units).view(-1, images, items) * SMOOTH, -torch.inf)
-    weights = torch.softmax(scores, dim=-1).transpose(0, 1).contiguous()  # (images, n, R)
+    return _of_unit_contexts(torch.softmax(scores, dim=-1).transpose(0, 1).contiguous(), gram)  # (images, n, R)
+
+
+def pair_weights(regions: Tensor, region_mask: Tensor, words: Tensor) -> Tensor:
+    """`region_weights` of image i for the words of caption i alone.
+
+    regions (n, R, d), region_mask (n, R), words (n, L, d), none of them padding -> (n, L, R).
+    """
+    scores = torch.nn.functional.leaky_relu(words @ regions.transpose(1, 2), SLOPE)
+    scores = scores / (_norm_over_words(scores) + EPS) * SMOOTH
+    weights = torch.softmax(torch.where(region_mask[:, None], scores, -torch.inf), dim=-1)
+    return _of_unit_contexts(weights, regions @ regions.transpose(1, 2))
+
+
+def place_weights(lengths: Tensor, items: int, groups: Groups) -> Tensor:
+    """Weights (images, n, items) that give for the regions of other images, n in `groups`, the region at the same
+    place.
+
+    For region k of l, in an image of m, that is k (m + 1) / (l + 1), rounded, the nearest of the places where the two
+    are expected to have stood (see `RegionNorm`); of equally many regions, the k-th.
+    """
+    k = torch.cat([torch.arange(1, group.length + 1).repeat(group.captions) for group in groups]).to(lengths.device)
+    of = torch.cat([torch.full((group.words,), group.length) for group in groups]).to(lengths.device)
+    place = torch.round(k * (lengths[:, None] + 1) / (of + 1)).long()  # (images, n)
+    return torch.nn.functional.one_hot(torch.clamp(place, lengths.new_tensor(1), lengths[:, None]) - 1, items)
+
+
+def _of_unit_contexts(weights: Tensor, gram: Tensor) -> Tensor:
+    """Weights (images, n, R) rescaled, so that the context that they give has unit length."""
     norm = ((weights @ gram) * weights).sum(dim=-1, keepdim=True).clamp_min(EPS**2).sqrt()
     return weights / (norm + EPS)
 
@@ -65,8 +93,14 @@ def _norm_over_words(scores: Tensor) -> Tensor:
 
     The least number keeps the gradient at zero finite, and zero.
     """
-    squares = scores.to(torch.promote_types(scores.dtype, torch.float32)).square()
-    return squares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
+    squares = scores.to(torch.promote_types(scores.dtype, torch.float32)).square().sum(dim=1, keepdim=True)
+    return root(squares) if twice() else squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
+
+
+def aligned(weights: Tensor, regions: Tensor, words: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    """normalise(linear((context - word)^2)): weights (images, n, R), regions (images, R, d), words (n, d) or (images,
+    n, d) -> (images, n, s)."""
+    return l2_normalise(torch.nn.functional.linear((weights @ regions - words).square(), matrix, bias))
 
 
 class _SimilarityNodes(torch.autograd.Function):
@@ -156,15 +190,21 @@ def _packed(nodes: Sequence[Tensor], rows: slice) -> Tensor:
 
 
 def similarity_nodes(
-    weights: Tensor, regions: Tensor, words: Tensor, whole: Tensor, linear: torch.nn.Linear, groups: Groups
+    weights: Tensor, regions: Tensor, words: Tensor, whole: Tensor, matrix: Tensor, bias: Tensor, groups: Groups
 ) -> list[Tensor]:
     """For each image and caption its global vector and normalise(linear((context - word)^2)) for each word.
 
     weights (images, n, R) from `region_weights`, regions (images, R, d), words (n, d), whole (images, captions, s) the
-    global vectors -> for each group (images, captions, 1 + L, s).
+    global vectors, matrix (s, d) and bias (s,) of `linear` -> for each group (images, captions, 1 + L, s).
     """
     device = words.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else words.dtype
-    tensors = (weights, regions, words, whole, linear.weight, linear.bias)
     with torch.autocast(device, enabled=False):  # the cast is made here, so that backward sees the same types
-        return list(_SimilarityNodes.apply(*(tensor.to(dtype) for tensor in tensors), groups))
+        weights, regions, words, whole, matrix, bias = (
+            tensor.to(dtype) for tensor in (weights, regions, words, whole, matrix, bias)
+        )
+        if not twice():
+            return list(_SimilarityNodes.apply(weights, regions, words, whole, matrix, bias, groups))
+        vectors = whole.split([group.captions for group in groups], dim=1)
+        parts = _parts(aligned(weights, regions, words, matrix, bias), groups)
+        return [torch.cat([one[:, :, None], part], dim=2) for one, part in zip(vectors, parts, strict=True)]

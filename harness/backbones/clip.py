@@ -11,18 +11,21 @@ Differs from CLIP's own training in:
   resized here.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from harness.backbones.base import Backbone, Encoded, Reader, length_mask
+from harness.backbones.base import Encoded, Reader, length_mask, twice
+from harness.backbones.cosine import CosineBackbone
 from harness.backbones.pretrained import load_network, load_reader, load_scaling, refuse_other
 from harness.errors import HarnessError
 
 
-class CLIP(Backbone):
+class CLIP(CosineBackbone):
     """CLIP from raw pictures, pre-trained: fine-tuned, or zero-shot with the method `zero_shot`.
 
     model: a hub name, or a local folder as transformers saves a CLIP with its tokenizer and preprocessor_config.json;
@@ -69,16 +72,19 @@ class CLIP(Backbone):
         if pixels.shape[-1] != self.size:
             pixels = F.interpolate(pixels, size=(self.size, self.size), mode="bicubic", antialias=True).clamp(0, 1)
         pixels = (pixels - self.mean) / self.std
-        vectors = self.network.visual_projection(self.network.vision_model(pixel_values=pixels).pooler_output)
-        return Encoded(F.normalize(vectors, dim=-1), lengths)
+        with _attention():
+            states = self.network.vision_model(pixel_values=pixels).pooler_output
+        return Encoded(F.normalize(self.network.visual_projection(states), dim=-1), lengths, "images")
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
         """tokens (texts, L) of the model's own tokenizer, lengths (texts,) -> unit vectors (texts, d)."""
         self._check("tokens", tokens, lengths)
         mask = length_mask(lengths, tokens.shape[1]).long()
-        states = self.network.text_model(input_ids=tokens, attention_mask=mask).pooler_output  # at the end token
-        return Encoded(F.normalize(self.network.text_projection(states), dim=-1), lengths)
+        with _attention():
+            states = self.network.text_model(input_ids=tokens, attention_mask=mask).pooler_output  # at the end token
+        return Encoded(F.normalize(self.network.text_projection(states), dim=-1), lengths, "texts")
 
-    def similarity(self, images: Encoded, texts: Encoded, *, raw: bool = False) -> Tensor:
-        """Cosines (images, texts), with or without `raw`: there is no activation."""
-        return images.values @ texts.values.T
+
+def _attention() -> AbstractContextManager[None]:
+    """Of torch's kernels for attention, the one that can be differentiated twice, where that is wanted."""
+    return sdpa_kernel(SDPBackend.MATH) if twice() else nullcontext()

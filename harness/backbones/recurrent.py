@@ -3,7 +3,8 @@
 `BiGRU` is `nn.GRU` with the same parameters, names and start, and on an accelerator it runs as one. On a CPU
 torch records every step of the recurrence for the backward pass, and the gradient of each step's slice is a
 full-size tensor of zeros. There, one function walks the packed steps in both passes, keeps the gates, and
-takes the recurrent weights' gradient from one product at the end.
+takes the recurrent weights' gradient from one product at the end. Neither that nor an accelerator's GRU can be
+differentiated twice; where it is wanted, `recurrence` records every step.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from harness.backbones.base import plain_cpu
+from harness.backbones.base import plain_cpu, twice
 from harness.compiling import untraced
 
 
@@ -29,22 +30,32 @@ class BiGRU(nn.GRU):
 
     def _averaged(self, items: Tensor, lengths: Tensor) -> Tensor:
         packed = pack_padded_sequence(items, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        if plain_cpu(packed.data):
+        if twice() or plain_cpu(packed.data):
             sizes = packed.batch_sizes.tolist()
             ahead, back = (self._direction(packed.data, sizes, suffix) for suffix in ("", "_reverse"))
             states = (ahead + back) / 2
         else:
-            both = self(packed)[0].data
+            both = self._torchs(packed.data, packed.batch_sizes)
             states = (both[:, : self.hidden_size] + both[:, self.hidden_size :]) / 2
         packed = packed._replace(data=states)
         return pad_packed_sequence(packed, batch_first=True, total_length=items.shape[1])[0]
 
     def _direction(self, data: Tensor, sizes: list[int], suffix: str) -> Tensor:
-        weight_in, bias_in = getattr(self, f"weight_ih_l0{suffix}"), getattr(self, f"bias_ih_l0{suffix}")
-        weight, bias = getattr(self, f"weight_hh_l0{suffix}"), getattr(self, f"bias_hh_l0{suffix}")
+        weight_in, weight, bias_in, bias = (getattr(self, name) for name in _names(suffix))
         gates = nn.functional.linear(data, weight_in, bias_in)  # (words, 3 hidden), every step's at once
-        states: Tensor = _Recurrence.apply(gates, weight, bias, sizes, bool(suffix))
+        walk = recurrence if twice() else _Recurrence.apply
+        states: Tensor = walk(gates, weight, bias, sizes, bool(suffix))
         return states
+
+    def _torchs(self, data: Tensor, sizes: Tensor) -> Tensor:
+        """What `nn.GRU` computes. It keeps references to its weights; here they are those of the moment."""
+        weights = [getattr(self, name) for suffix in ("", "_reverse") for name in _names(suffix)]
+        start = data.new_zeros(2, int(sizes[0]), self.hidden_size)
+        return torch.gru(data, sizes, start, weights, True, 1, 0.0, self.training, True)[0]
+
+
+def _names(suffix: str) -> list[str]:
+    return [f"{name}_l0{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
 
 
 def _steps(sizes: list[int], backward: bool) -> list[tuple[int, slice]]:
@@ -56,9 +67,27 @@ def _steps(sizes: list[int], backward: bool) -> list[tuple[int, slice]]:
     return steps[::-1] if backward else steps
 
 
-class _Recurrence(torch.autograd.Function):
+def recurrence(gates: Tensor, weight: Tensor, bias: Tensor, sizes: list[int], backward: bool) -> Tensor:
     """r, z = sigmoid(gates + W h + b), n = tanh(gate + r (W h + b)), h <- n + z (h - n), over packed
-    steps."""
+    steps.
+
+    gates (words, 3 hidden), weight (3 hidden, hidden), bias (3 hidden,) -> states (words, hidden).
+    """
+    hidden = weight.shape[1]
+    state = gates.new_zeros(sizes[0], hidden)
+    inputs, states = gates.split(sizes), []
+    for gate in reversed(inputs) if backward else inputs:
+        h = state[: len(gate)]
+        recurrent = nn.functional.linear(h, weight, bias)
+        r, z = torch.sigmoid(gate[:, : 2 * hidden] + recurrent[:, : 2 * hidden]).chunk(2, dim=1)
+        candidate = torch.tanh(gate[:, 2 * hidden :] + r * recurrent[:, 2 * hidden :])
+        states.append(candidate + z * (h - candidate))
+        state = torch.cat([states[-1], state[len(gate) :]])
+    return torch.cat(states[::-1] if backward else states)
+
+
+class _Recurrence(torch.autograd.Function):
+    """`recurrence` with few intermediate results."""
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: list[int], backward: bool) -> Tensor:

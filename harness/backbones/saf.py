@@ -46,12 +46,12 @@ class SAF(SimilarityReasoning):
         self.filter = xavier_linear(sim_dim, 1)
         self.filter_norm = nn.BatchNorm1d(1)
 
-    def reason(self, nodes: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
+    def reason(self, nodes: Tensor, *prepared: Tensor, measure: bool) -> tuple[Tensor, Tensor]:
         norm = self.filter_norm
         assert norm.running_mean is not None
         assert norm.running_var is not None
         logits = self.filter(nodes).squeeze(-1)  # (images, captions, 1 + L)
-        if self.training:
+        if measure:
             var, mean = torch.var_mean(logits, dim=(0, 2), correction=0)  # each (captions,)
         else:
             mean, var = (buffer.expand(nodes.shape[1]) for buffer in (norm.running_mean, norm.running_var))

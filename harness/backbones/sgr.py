@@ -43,6 +43,6 @@ class SGR(SimilarityReasoning):
     def prepare(self) -> tuple[Tensor, ...]:
         return tuple(tensor for step in self.graph for tensor in cast(GraphStep, step).maps())
 
-    def reason(self, nodes: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
+    def reason(self, nodes: Tensor, *prepared: Tensor, measure: bool) -> tuple[Tensor, Tensor]:
         vectors = reason(nodes.flatten(0, 1), *prepared)
         return vectors.view(*nodes.shape[:2], -1), nodes.new_empty(nodes.shape[1], 0)

@@ -14,12 +14,13 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from harness.backbones.base import Backbone, Encoded, l2_normalise
+from harness.backbones.base import Encoded, l2_normalise
+from harness.backbones.cosine import CosineBackbone
 from harness.backbones.encoders import RegionProjection, WordEncoder
 from harness.backbones.gpo import GPO
 
 
-class VSEInfinity(Backbone):
+class VSEInfinity(CosineBackbone):
     """VSE-infinity: generalised pooling of regions and words into one vector each; cosine similarity."""
 
     def __init__(
@@ -46,14 +47,10 @@ class VSEInfinity(Backbone):
         """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, embed_dim)."""
         self._check("regions", regions, lengths)
         vectors = self.regions_to_vectors(regions, lengths)
-        return Encoded(l2_normalise(self.image_pool(vectors, lengths)), lengths)
+        return Encoded(l2_normalise(self.image_pool(vectors, lengths)), lengths, "images")
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
         """tokens (texts, L), lengths (texts,) -> unit vectors (texts, embed_dim)."""
         self._check("tokens", tokens, lengths)
         states = self.words_to_states(tokens, lengths)
-        return Encoded(l2_normalise(self.text_pool(states, lengths)), lengths)
-
-    def similarity(self, images: Encoded, texts: Encoded, *, raw: bool = False) -> Tensor:
-        """Cosines (images, texts), with or without `raw`: there is no activation."""
-        return images.values @ texts.values.T
+        return Encoded(l2_normalise(self.text_pool(states, lengths)), lengths, "texts")

@@ -7,12 +7,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from harness.backbones.base import Backbone
+from harness.backbones.heads import build_head, describe_head
 from harness.errors import HarnessError
 from harness.files import write_atomic
 
 
 def save_backbone(path: Path, backbone: Backbone) -> None:
-    """Write a network; `load_backbone` builds it again."""
+    """Write a network; `load_backbone` builds it again.
+
+    Raises:
+        HarnessError: its head was replaced by a module that cannot be described.
+    """
     from harness.backbones import BACKBONES
 
     name = next(name for name, cls in BACKBONES.items() if cls is type(backbone))
@@ -22,6 +27,8 @@ def save_backbone(path: Path, backbone: Backbone) -> None:
         "vocabulary_size": backbone.vocabulary_size,
         "keywords": backbone.configuration(),
     }
+    if backbone.head is not None and not backbone.own_head:
+        build["head"] = describe_head(backbone.head)
     tensors = {key: value.detach().cpu().contiguous() for key, value in backbone.state_dict().items()}
     write_atomic(path, save(tensors, metadata={"backbone": json.dumps(build)}))
 
@@ -44,5 +51,7 @@ def load_backbone(path: Path) -> Backbone:
         raise HarnessError(f"{path}: has no backbone in its metadata; `harness data import-checkpoint` writes one")
     build = json.loads(metadata["backbone"])
     backbone = BACKBONES[build["name"]](build["region_dim"], build["vocabulary_size"], **build["keywords"])
+    if "head" in build:
+        backbone.head = build_head(build["head"])
     backbone.load_state_dict(tensors)
     return backbone.eval()

@@ -154,3 +154,46 @@ def sgraf(
         )
         columns.append(torch.sigmoid(reason(model, nodes)))
     return torch.stack(columns, dim=1)
+
+
+def same_place(a: Tensor, b: Tensor) -> Tensor:
+    """(regions of b,): for each of them the region of `a` that stands at the same place."""
+    expected = torch.arange(1, len(a) + 1).double() / (len(a) + 1)
+    wanted = torch.arange(1, len(b) + 1).double() / (len(b) + 1)
+    return (expected[None] - wanted[:, None]).abs().argmin(dim=1)
+
+
+def within_images(model: SimilarityReasoning, images: list[Tensor]) -> Tensor:
+    """Raw scores (n, n) of image a, one (length, d) each, with image i: a loop over i, a loop over a."""
+    wholes = global_images(model, images)
+    columns = []
+    for image, whole in zip(images, wholes, strict=True):
+        nodes = [
+            torch.cat(
+                [
+                    unit(model.global_alignment((other_whole - whole) ** 2 + 1e-6))[None],
+                    unit(model.local_alignment((other[same_place(other, image)] - image) ** 2 + 1e-6)),
+                ]
+            )
+            for other, other_whole in zip(images, wholes, strict=True)
+        ]
+        columns.append(reason(model, torch.stack(nodes)))
+    return torch.stack(columns, dim=1)
+
+
+def within_texts(model: SimilarityReasoning, texts: list[Tensor]) -> Tensor:
+    """Raw scores (n, n) of text a, one (length, d) each, with text i, whose words attend to those of a."""
+    wholes = [global_text(model, words) for words in texts]
+    columns = []
+    for words, whole in zip(texts, wholes, strict=True):
+        nodes = [
+            torch.cat(
+                [
+                    unit(model.global_alignment((other_whole - whole) ** 2 + 1e-6))[None],
+                    unit(model.local_alignment((contexts(words, other + 1e-6) - words) ** 2)),
+                ]
+            )
+            for other, other_whole in zip(texts, wholes, strict=True)
+        ]
+        columns.append(reason(model, torch.stack(nodes)))
+    return torch.stack(columns, dim=1)
