@@ -43,6 +43,20 @@ def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
         raise
 
 
+def write_array(path: Path, values: Any) -> None:
+    """A numpy array as a .npy file, atomically."""
+    import numpy as np
+
+    write_atomic(path, lambda file: np.save(file, values))
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """An .npz file of named numpy arrays, compressed, atomically."""
+    import numpy as np
+
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
+
+
 def told(error: OSError, path: Path) -> Exception:
     """What to raise for an error of writing `path`: the one line where the disk is full, else the error itself."""
     return disk_full(path) if error.errno in FULL else error

@@ -26,7 +26,7 @@ from harness.bench.sizes import RELEASED, Sizes
 from harness.bench.stage import Stage, draw_batch
 from harness.bench.table import conditions, figures, markdown, warnings
 from harness.cli import bench as verb
-from harness.data import PairBatches
+from harness.data import PairReader
 from harness.errors import HarnessError
 
 
@@ -92,13 +92,13 @@ def test_the_trainers_own_steps_are_timed(backbone: str, recompute: bool) -> Non
 
 def test_a_slow_reader_shows_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = measure(Plan("vse_infinity", SMALL, steps=3, warmup=1))
-    read = PairBatches.read
+    read = PairReader.read
 
     def slow(*arguments: Any) -> Any:
         time.sleep(0.3)
         return read(*arguments)
 
-    monkeypatch.setattr(PairBatches, "read", slow)
+    monkeypatch.setattr(PairReader, "read", slow)
     one = measure(Plan("vse_infinity", SMALL, steps=3, warmup=1))
     assert one.data_share > max(0.5, quick.data_share)
     assert one.seconds < 0.3  # the wait is not part of the step

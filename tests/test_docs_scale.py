@@ -20,17 +20,18 @@ from harness.bench import PAPER, SMALL
 from harness.bench.flops import BOTH, step_flops
 from harness.bench.stage import Stage
 from harness.bench.table import markdown
-from harness.data import PairBatches
+from harness.data import PairReader
 from harness.data.descriptors import COMPONENTS
 from harness.distributed import any_rank, share
 from harness.evaluation.correspondence import label_report
 from harness.methods import CRCL, METHODS, Progress
 from harness.noise import CaptionLevel
 from harness.noise.similarity_dependent import _BLOCK
-from harness.training import ranks, state
+from harness.spec import Schedule
+from harness.training import Machine, state
 from harness.training.history import LabelHistory
-from harness.training.outcome import score_pairs
-from harness.training.pairs import TrainingPairs
+from harness.training.network import Network, backward
+from harness.training.passes import score_pairs
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
 
@@ -337,10 +338,10 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path, SMALL)
 
 
-def batches_of(stage: Stage) -> PairBatches:
+def reader_of(stage: Stage) -> PairReader:
     split = stage.split("train")
     paired = CaptionLevel(rate=0.4).corrupt(split.image_of_caption, np.random.default_rng(0))
-    return PairBatches(split, paired, batch_size=16, augmentation=None, vocabulary=None, seed=0)
+    return PairReader(split, paired)
 
 
 def small(name: str) -> Backbone:
@@ -352,17 +353,19 @@ def small(name: str) -> Backbone:
 
 
 def test_bytes_of_a_pair(stage: Stage, tmp_path: Path) -> None:
-    batches = batches_of(stage)
-    split, pairs = batches.split, len(batches.split.captions)
-    assert state.declared({"label": 1.0}, 1, torch.device("cpu"))["label"].element_size() == LABEL  # type: ignore[union-attr]
+    reader = reader_of(stage)
+    split, pairs = reader.split, len(reader)
+    assert state.declared({"label": 1.0}, 1, torch.device("cpu"))["label"].own.element_size() == LABEL
     assert (split.captions.ids.itemsize, split.captions.offsets.itemsize) == (TOKEN, INDEX)
-    assert (split.image_of_caption.itemsize, batches.paired_image.itemsize) == (INDEX, INDEX)
+    assert (split.image_of_caption.itemsize, reader.paired_image.itemsize) == (INDEX, INDEX)
     assert sys.getsizeof("a" * LETTERS) == TEXT + LETTERS
     history = LabelHistory(tmp_path / "history.npy", 3, pairs)
     history.write(2, np.ones(pairs, dtype=np.float32))
     assert np.load(history.path).nbytes == 3 * pairs * HISTORY
-    known = TrainingPairs(split, batches.paired_image, batches.paired_image == split.image_of_caption)
-    seen = score_pairs(small("vse_infinity"), known, batches, torch.device("cpu"), tau=None)
+    clean = reader.paired_image == split.image_of_caption
+    seen = score_pairs(
+        [small("vse_infinity")], reader, clean, batch_size=16, seed=0, device=torch.device("cpu"), tau=None
+    )
     assert sum(array.nbytes for array in seen.values()) == pairs * (2 * SCORE + FLAG)
 
 
@@ -399,12 +402,12 @@ def test_what_a_step_exchanges(name: str, stage: Stage, monkeypatch: pytest.Monk
     for call, answer in {"is_initialized": True, "get_world_size": 4, "get_rank": 0}.items():
         monkeypatch.setattr(torch.distributed, call, lambda *_, answer=answer: answer)
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda values, *_: sums.append(values))
-    batches, model = batches_of(stage), small(name).train()
-    batch = batches.read(np.arange(16), None, share(16))
-    labels = state.declared({"label": 1.0}, len(batches.split.captions), torch.device("cpu"))
-    scores = ranks.scorer(model)(batch)
-    values = METHODS["crcl"]().loss(scores, batch, labels, Progress(0, 0, 0, 1))  # type: ignore[arg-type]
-    ranks.backward(values["loss"], model.parameters())
+    reader, model = reader_of(stage), small(name).train()
+    batch = reader.read(np.arange(16), None, share(16))
+    labels = state.declared({"label": 1.0}, len(reader), torch.device("cpu"))
+    scores = Network(model, {}, Schedule(), Machine()).scores(batch)
+    values = METHODS["crcl"]().loss(scores, batch, labels, Progress(0, 0, 0, 1))
+    backward(values["loss"], list(model.parameters()))
     any_rank(False)
 
     image = SMALL.embed_dim * (1 if name == "vse_infinity" else SMALL.regions)

@@ -108,10 +108,10 @@ def test_a_new_piece_begins_with_the_pretrained_weights(
     next_piece = Trainer._next_piece
 
     def look(self: Trainer) -> None:
-        moved = self.backbone.state_dict()["network.visual_projection.weight"].clone()
+        moved = self.networks[0].backbone.state_dict()["network.visual_projection.weight"].clone()
         next_piece(self)
         assert not torch.equal(moved, weights["visual_projection.weight"])
-        held = self.backbone.state_dict()
+        held = self.networks[0].backbone.state_dict()
         assert all(torch.equal(held[f"network.{key}"], value) for key, value in weights.items())
         raise KeyboardInterrupt
 
@@ -126,8 +126,8 @@ def test_stopped_and_continued_it_ends_with_the_same_numbers(
     cell = cells(tmp_path, model)["crcl"]
     step = Trainer._step
 
-    def stopped(self: Trainer, batch: Any) -> None:
-        step(self, batch)
+    def stopped(self: Trainer, *arguments: Any) -> None:
+        step(self, *arguments)
         self.stop = lambda: self.at.steps == 47  # in the second piece
 
     with monkeypatch.context() as patch:

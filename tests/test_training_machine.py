@@ -9,7 +9,7 @@ import torch
 from toy import CRCL, write_grid
 
 from harness.backbones import BACKBONES, Backbone
-from harness.data import Batch, PairBatches, open_dataset
+from harness.data import Batch, PairReader, open_dataset
 from harness.errors import HarnessError
 from harness.grids import load_grid
 from harness.ledger import Ledger
@@ -19,10 +19,8 @@ from harness.training import Machine, work
 def a_batch(data: Path) -> tuple[Batch, int, int]:
     dataset = open_dataset("toy", data)
     split = dataset.split("train")
-    batches = PairBatches(
-        split, split.image_of_caption, batch_size=12, augmentation=None, vocabulary=dataset.vocabulary, seed=0
-    )
-    return next(iter(batches.epoch(0, 0))), dataset.region_dim, len(dataset.vocabulary)
+    batch = PairReader(split, split.image_of_caption).read(np.arange(12) * 5)
+    return batch, dataset.region_dim, len(dataset.vocabulary)
 
 
 def a_network(name: str, region_dim: int, words: int) -> Backbone:
@@ -81,16 +79,9 @@ def test_pinned_batches_are_the_same(toy_data: Path, monkeypatch: pytest.MonkeyP
     dataset = open_dataset("toy", toy_data)
     split = dataset.split("train")
     found = [
-        next(
-            iter(
-                PairBatches(
-                    split, split.image_of_caption, batch_size=12, augmentation=None, vocabulary=None, seed=0,
-                    pin_memory=pin_memory,
-                ).epoch(0, 0)
-            )
-        ).to("cpu")
+        PairReader(split, split.image_of_caption, pin_memory=pin_memory).read(np.arange(12)).to("cpu")
         for pin_memory in (False, True)
-    ]  # fmt: skip
+    ]
     assert len(pinned) >= len(fields(Batch))
     for field in fields(Batch):
         one, other = (getattr(batch, field.name) for batch in found)

@@ -162,11 +162,11 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_says_where(
     cell = new_cell(tmp_path)
     step = Trainer._step
 
-    def poison(self: Trainer, batch: Any) -> None:
+    def poison(self: Trainer, *arguments: Any) -> None:
         if (self.at.piece, self.at.epoch, self.at.step) == (0, 1, 7):
             with torch.no_grad():
-                next(self.backbone.parameters()).fill_(float("nan"))
-        step(self, batch)
+                next(self.networks[0].backbone.parameters()).fill_(float("nan"))
+        step(self, *arguments)
 
     monkeypatch.setattr(Trainer, "_step", poison)
     assert work(cell, toy_data, Machine()) == "failed"
@@ -184,9 +184,9 @@ def test_labels_survive_a_new_piece_and_the_network_does_not(
     next_piece = Trainer._next_piece
 
     def look(self: Trainer) -> None:
-        before = self.state["label"].clone()
+        before = self.state["label"].whole()
         next_piece(self)
-        seen.append((self, before, {k: v.clone() for k, v in self.backbone.state_dict().items()}))
+        seen.append((self, before, {k: v.clone() for k, v in self.networks[0].backbone.state_dict().items()}))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "_next_piece", look)
@@ -196,14 +196,14 @@ def test_labels_survive_a_new_piece_and_the_network_does_not(
     trainer, labels, weights = seen[0]
     assert trainer.at.piece == 1
     assert labels.min() < 1
-    assert torch.equal(trainer.state["label"], labels)
-    assert trainer.optimizer.state_dict()["state"] == {}
+    assert torch.equal(trainer.state["label"].whole(), labels)
+    assert trainer.networks[0].optimizers["main"].state_dict()["state"] == {}
     assert trainer.best.epochs == -1
-    trainer._initialise()  # the network of piece 1, drawn again
-    assert all(torch.equal(weights[k], v) for k, v in trainer.backbone.state_dict().items())
+    again = trainer._initialise(0).backbone.state_dict()  # the network of piece 1, drawn again
+    assert all(torch.equal(weights[k], v) for k, v in again.items())
     trainer.at.piece = 0
-    trainer._initialise()
-    assert not torch.equal(weights["image_pool.score.weight"], trainer.backbone.state_dict()["image_pool.score.weight"])
+    other = trainer._initialise(0).backbone.state_dict()
+    assert not torch.equal(weights["image_pool.score.weight"], other["image_pool.score.weight"])
 
 
 def test_a_cell_that_somebody_holds_is_left_alone(tmp_path: Path, toy_data: Path) -> None:

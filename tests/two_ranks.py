@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from harness.backbones.encoders import BatchNorm
 from harness.distributed import any_rank, broadcast, gather, joined, rank, share, total, total_, world
-from harness.training.ranks import backward
-from harness.training.state import PairShards, declared
+from harness.training.network import backward
+from harness.training.state import PairValues, declared
 
 
 def rows(count: int, *more: int) -> Tensor:
@@ -37,7 +37,7 @@ def check_a_gradient_through_gathered_rows() -> None:
     expected = whole.sum(dim=1) @ weights.T
     torch.testing.assert_close(scores, expected)
     expected.softmax(dim=1).diagonal().sum().backward()
-    backward(scores.softmax(dim=1).diagonal().sum(), [])
+    (scores.softmax(dim=1).diagonal().sum() / world()).backward()
     assert whole.grad is not None
     torch.testing.assert_close(own.grad, whole.grad[share(5)])
 
@@ -66,7 +66,9 @@ def check_batchnorm_is_that_of_all_rows() -> None:
     torch.testing.assert_close(normal, expected)
     weights = rows(10, 3)[:9]
     (expected.square() * weights).sum().backward()
-    backward((normal.square() * weights).sum(), ours.parameters())
+    loss = (normal.square() * weights).sum()
+    (loss / world()).backward(inputs=[own], retain_graph=True)
+    backward(loss, list(ours.parameters()))
     assert whole.grad is not None
     torch.testing.assert_close(own.grad, whole.grad[share(9)])
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
@@ -78,7 +80,7 @@ def check_batchnorm_is_that_of_all_rows() -> None:
 
 def check_pair_state_is_shared_out() -> None:
     state = declared({"label": 1.0}, 7, torch.device("cpu"))["label"]
-    assert isinstance(state, PairShards)
+    assert isinstance(state, PairValues)
     assert len(state) == 7
     assert len(state.own) == (4 if rank() == 0 else 3)
     whole = torch.ones(7)

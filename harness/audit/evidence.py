@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from harness.backbones import Backbone
 from harness.backbones.weights import load_backbone
-from harness.data import Dataset, PairBatches
+from harness.data import Dataset, PairReader
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.spec import RunSpec
-from harness.training.outcome import score_pairs
 from harness.training.pairs import TrainingPairs, training_pairs
+from harness.training.passes import score_pairs
 
 Floats = NDArray[np.floating]
 
@@ -117,9 +117,8 @@ def _same_data(cell: Cell, dataset: Dataset, pairs: TrainingPairs) -> None:
 def _scored_now(
     backbone: Backbone, run: RunSpec, dataset: Dataset, pairs: TrainingPairs, device: torch.device
 ) -> tuple[Floats, Floats]:
-    batches = PairBatches(
-        pairs.split, pairs.paired_image, batch_size=run.schedule.batch_size, augmentation=None,
-        vocabulary=None, seed=run.seed,
+    seen = score_pairs(
+        [backbone.to(device)], PairReader(pairs.split, pairs.paired_image), pairs.clean,
+        batch_size=run.schedule.batch_size, seed=run.seed, device=device, tau=run.method.parameters.get("tau"),
     )  # fmt: skip
-    seen = score_pairs(backbone.to(device), pairs, batches, device, tau=run.method.parameters.get("tau"))
     return seen["match"], seen["similarity"]

@@ -1,6 +1,7 @@
 """A network in one file: weights, and what is needed to build it again. safetensors: no code inside."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -31,6 +32,25 @@ def save_backbone(path: Path, backbone: Backbone) -> None:
         build["head"] = describe_head(backbone.head)
     tensors = {key: value.detach().cpu().contiguous() for key, value in backbone.state_dict().items()}
     write_atomic(path, save(tensors, metadata={"backbone": json.dumps(build)}))
+
+
+def save_networks(path: Path, backbones: Sequence[Backbone]) -> None:
+    """The networks of a run, the first at `path`, the others beside it; `load_networks` reads them."""
+    for number, backbone in enumerate(backbones):
+        save_backbone(_place(path, number), backbone)
+
+
+def load_networks(path: Path) -> list[Backbone]:
+    """All networks of a run by the path of the first. They score together, by the mean of their similarities."""
+    backbones = [load_backbone(path)]
+    while _place(path, len(backbones)).exists():
+        backbones.append(load_backbone(_place(path, len(backbones))))
+    return backbones
+
+
+def _place(path: Path, number: int) -> Path:
+    """model.safetensors, model.1.safetensors, ..."""
+    return path.with_name(f"{path.stem}.{number}{path.suffix}") if number else path
 
 
 def load_backbone(path: Path) -> Backbone:

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +18,13 @@ from harness.bench.matmul import matmul_rate, synchronise
 from harness.bench.profile import Operation, Profiler
 from harness.bench.sizes import SMALL, Plan
 from harness.bench.stage import CAPTIONS_PER_IMAGE, Stage, draw_batch
-from harness.data import Augmentation, Batch, PairBatches
+from harness.data import Batch
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.methods import METHODS
 from harness.noise import NOISE
-from harness.spec import RunSpec, resolve
-from harness.spec.run import Schedule
+from harness.spec import Augmentation, Component, RunSpec, Schedule, build, resolve
+from harness.training.feeds import Batches, steps_of
 from harness.training.machine import environment
 from harness.training.trainer import Trainer
 
@@ -77,22 +77,6 @@ class _Enough(Exception):
     """Every step has been taken."""
 
 
-class _TimedBatches(PairBatches):
-    """Reads as training does, augmentation included, times the wait, and hands out the drawn batch."""
-
-    def __init__(self, *args: Any, drawn: Batch, clock: "_Clock", **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        self.drawn, self.clock = drawn, clock
-
-    def epoch(self, piece: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        with closing(super().epoch(piece, epoch, start_step)) as batches:  # type: ignore[type-var]
-            began = time.perf_counter()
-            for batch in batches:
-                self.clock.arrived(time.perf_counter() - began)
-                yield replace(self.drawn, pair_ids=batch.pair_ids)
-                began = time.perf_counter()
-
-
 class _Clock:
     """Told when a batch has arrived and when its step is done; keeps the timed ones and profiles the next."""
 
@@ -137,8 +121,9 @@ def measure(plan: Plan) -> Measured:
     side = 256 if plan.sizes.embed_dim == SMALL.embed_dim else None
     with TemporaryDirectory(prefix="harness-bench-") as folder:
         clock = _Clock(plan, device)
-        trainer = _trainer(plan, Path(folder), clock)
-        counts = step_flops(trainer.backbone, plan.sizes.regions, _lengths(trainer))
+        drawn = draw_batch(plan.sizes)
+        trainer = _trainer(plan, Path(folder), clock, drawn)
+        counts = step_flops(trainer.networks[0].backbone, plan.sizes.regions, drawn.lengths.tolist())
         before = matmul_rate(plan.machine, device, side=side)
         memory.reset_peak()
         resident = memory.resident()
@@ -159,44 +144,47 @@ def measure(plan: Plan) -> Measured:
     )
 
 
-def _lengths(trainer: Trainer) -> list[int]:
-    """Words of the captions in the batch that is timed."""
-    assert isinstance(trainer.batches, _TimedBatches)
-    lengths: list[int] = trainer.batches.drawn.lengths.tolist()
-    return lengths
-
-
-def _trainer(plan: Plan, folder: Path, clock: _Clock) -> Trainer:
+def _trainer(plan: Plan, folder: Path, clock: _Clock, drawn: Batch) -> Trainer:
+    """The trainer of a run whose every batch is read, augmentation included, and exchanged for the drawn one."""
     sizes, machine = plan.sizes, replace(plan.machine, checkpoint_seconds=float("inf"))
     keywords: dict[str, Any] = {"name": plan.backbone, "embed_dim": sizes.embed_dim, "word_dim": sizes.word_dim}
     if plan.backbone != "vse_infinity":
         keywords |= {"regions": sizes.regions, "sim_dim": sizes.sim_dim, "recompute": plan.recompute}
+    method = resolve(sizes.method, METHODS, kind="method", where="harness bench --method")
     run = RunSpec(
         dataset="bench",
         noise=resolve("caption_level", NOISE, kind="noise", where="bench"),
         backbone=resolve(keywords, BACKBONES, kind="backbone", where="bench"),
-        method=resolve(sizes.method, METHODS, kind="method", where="harness bench --method"),
-        schedule=Schedule(epochs=1, batch_size=sizes.batch_size),
+        method=method,
+        augmentation=Augmentation(),  # CRCL's: what the reader has to do at the most
+        schedule=Schedule(epochs=_epochs(method), batch_size=sizes.batch_size),
     )
-    stage = Stage(folder, sizes)
-    trainer = Trainer(run, stage, Cell(folder), machine, report=clock.done)
+
+    def through(batches: Iterator[Batches]) -> Iterator[Batches]:
+        began = time.perf_counter()
+        for read in batches:
+            clock.arrived(time.perf_counter() - began)
+            yield tuple(batch and replace(drawn, pair_ids=batch.pair_ids) for batch in read)
+            began = time.perf_counter()
+
+    trainer = Trainer(run, Stage(folder, sizes), Cell(folder), machine, report=clock.done, through=through)
     if not trainer.phases:
         raise HarnessError(f"harness bench --method {sizes.method}: trains nothing, so it has no step to time")
-    trainer.batches = _TimedBatches(
-        trainer.pairs.split,
-        trainer.pairs.paired_image,
-        batch_size=sizes.batch_size,
-        augmentation=Augmentation(),  # CRCL's: what the reader has to do at the most
-        vocabulary=stage.vocabulary,
-        seed=run.seed,
-        drawn=draw_batch(sizes),
-        clock=clock,
-    )
     needed = plan.warmup + plan.steps + 1  # one more is profiled
-    if len(trainer.batches) < needed:
+    steps = steps_of(trainer.feeds.all_pairs, sizes.batch_size)
+    if steps < needed:
         images = -(-needed * sizes.batch_size // CAPTIONS_PER_IMAGE)
         raise HarnessError(
-            f"harness bench --images {sizes.images}: an epoch of {len(trainer.batches)} steps; {needed} are to be "
+            f"harness bench --images {sizes.images}: an epoch of {steps} steps; {needed} are to be "
             f"taken; accepted: at least {images} images, or fewer steps"
         )
     return trainer
+
+
+def _epochs(method: Component) -> int | None:
+    """One, or what a method says that brings its own length."""
+    try:
+        build(method, METHODS).phases(1, steps_per_epoch=1_000_000)
+    except HarnessError:
+        return None
+    return 1

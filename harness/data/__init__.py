@@ -1,7 +1,7 @@
 """Data: the field's precomputed-feature layout, captions as word numbers, and batches of training pairs."""
 
 from harness.data.augmentation import Augmentation
-from harness.data.batches import Batch, PairBatches
+from harness.data.batches import Batch, PairReader
 from harness.data.cards import CARDS, DatasetCard
 from harness.data.dataset import Captions, Dataset, Split, open_dataset
 from harness.data.pixels import PixelDataset
@@ -15,7 +15,7 @@ __all__ = [
     "Captions",
     "Dataset",
     "DatasetCard",
-    "PairBatches",
+    "PairReader",
     "PixelDataset",
     "Split",
     "Vocabulary",

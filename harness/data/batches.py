@@ -1,13 +1,6 @@
-"""Training pairs in batches that depend on (seed, piece, epoch, step) alone, never on what was drawn before.
+"""Batches of pairs, read by their rows. Of several training processes each reads its share of every batch; the draws of
+an augmentation are those of the whole batch."""
 
-So a run killed in the middle of an epoch goes on with the batches it would have had. One thread reads ahead
-of the training step. Of several training processes each reads its share of every batch; the draws are those of the
-whole batch.
-"""
-
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,11 +10,7 @@ from torch import Tensor
 from harness.data.augmentation import Augmentation
 from harness.data.dataset import Split
 from harness.data.vocabulary import Vocabulary
-from harness.distributed import share
 from harness.errors import HarnessError
-from harness.seeds import rng_for
-
-_AHEAD = 2  # batches read before they are asked for
 
 
 @dataclass
@@ -35,7 +24,7 @@ class Batch:
     region_lengths: Tensor  # int64 (B,)
     tokens: Tensor  # int64 (B, L), zeros behind a row's lengths
     lengths: Tensor  # int64 (B,)
-    pair_ids: Tensor  # int64 (B,), the caption's place in the split: the key of per-pair state
+    pair_ids: Tensor  # int64 (B,), the caption's place in the split: of the training split the key of per-pair state
 
     def __len__(self) -> int:
         return len(self.pair_ids)
@@ -49,21 +38,16 @@ class Batch:
         return Batch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})
 
 
-class PairBatches:
-    """Shuffled batches of the pairs (image paired_image[i], caption i), augmented if asked for.
-
-    `batch_size` counts the pairs of a step, those of all training processes together.
-    """
+class PairReader:
+    """Reads pairs of a split: image paired_image[i] with caption i, augmented if asked for."""
 
     def __init__(
         self,
         split: Split,
         paired_image: np.ndarray,  # int64 (captions,)
         *,
-        batch_size: int,
-        augmentation: Augmentation | None,
-        vocabulary: Vocabulary | None,  # asked for by the augmentation alone
-        seed: int,
+        augmentation: Augmentation | None = None,
+        vocabulary: Vocabulary | None = None,  # asked for by the augmentation alone
         pin_memory: bool = False,
     ) -> None:
         pairs, images = len(split.captions), len(split.regions)
@@ -72,45 +56,28 @@ class PairBatches:
                 f"paired_image: shape {paired_image.shape}; accepted: one image in 0..{images - 1} for each "
                 f"of the {pairs} captions of {split.name}; use the noise index of this data set"
             )
-        if batch_size < 2 or pairs < 2:
-            raise HarnessError(
-                f"batch_size {batch_size} with {pairs} pairs; accepted: at least 2 of each, "
-                "because a loss compares pairs"
-            )
         self.split, self.paired_image = split, paired_image
-        self.batch_size, self.augmentation, self.vocabulary = batch_size, augmentation, vocabulary
-        self.seed, self.pin_memory = seed, pin_memory
+        self.augmentation, self.vocabulary, self.pin_memory = augmentation, vocabulary, pin_memory
 
     def __len__(self) -> int:
-        """Steps per epoch: a last batch of a single pair, with nothing to compare it to, is left out."""
-        whole, rest = divmod(len(self.split.captions), self.batch_size)
-        return whole + (rest > 1)
+        """Pairs of the split."""
+        return len(self.paired_image)
 
-    def epoch(self, piece: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `start_step` on, read ahead by one thread."""
-        order = rng_for("batch", self.seed, piece, epoch).permutation(len(self.split.captions))
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as reader:
-            ahead: deque[Future[Batch]] = deque()
-            try:
-                for step in range(start_step, len(self)):
-                    pairs = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    rng = rng_for("augment", self.seed, piece, epoch, step) if self.augmentation else None
-                    ahead.append(reader.submit(self.read, pairs, rng, share(len(pairs))))
-                    if len(ahead) > _AHEAD:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:  # left early: what nobody will take is not read
-                reader.shutdown(wait=True, cancel_futures=True)
-
-    def read(self, pairs: np.ndarray, rng: np.random.Generator | None = None, rows: slice = slice(None)) -> Batch:
+    def read(
+        self,
+        pairs: np.ndarray,
+        rng: np.random.Generator | None = None,
+        rows: slice = slice(None),
+        images: np.ndarray | None = None,
+    ) -> Batch:
         """The batch of these pairs (B,), images and captions of its `rows`; augmented with `rng`, as they are without.
 
-        The rows of an augmented batch are the same whichever others are asked for.
+        images: (B,) to read the captions with, in place of their pairs' own. The rows of an augmented batch are the
+        same whichever others are asked for.
         """
         start, stop, _ = rows.indices(len(pairs))
         tokens, lengths = self.split.captions.padded(pairs)
-        regions = self.split.gather(self.paired_image[pairs[rows]])
+        regions = self.split.gather((self.paired_image[pairs] if images is None else images)[rows])
         region_lengths = np.full(len(regions), regions.shape[1], dtype=np.int64)
         if self.augmentation and self.vocabulary and rng is not None:
             tokens, lengths = self.augmentation.tokens(tokens, lengths, self.vocabulary, rng)

@@ -1,13 +1,13 @@
 """The score matrix of a split: every distinct image and every caption encoded once, compared shard by
 shard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.backbones.base import Backbone, Encoded
 from harness.data.dataset import Split
@@ -73,13 +73,24 @@ def _encoded_texts(
         yield rows, backbone.encode_texts(tokens, lengths)
 
 
+def score_matrices(backbones: Sequence[Backbone], split: Split, device: torch.device | str) -> list[Tensor]:
+    """The mean of the networks' score matrices; of several networks, each one's behind it."""
+    matrices = [score_matrix(backbone, split, device) for backbone in backbones]
+    return matrices if len(matrices) == 1 else [torch.stack(matrices).mean(dim=0), *matrices]
+
+
 @contextmanager
-def evaluating(backbone: Backbone) -> Iterator[None]:
-    """Without gradients, dropout or batch statistics; afterwards the model is in the mode it was in."""
-    training = backbone.training
-    backbone.eval()
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Without gradients, dropout or batch statistics; afterwards each module is in the mode it was in.
+
+    Not inference mode: its tensors can never enter a loss, and targets that a method computes here do.
+    """
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
-        backbone.train(training)
+        for module, mode in zip(modules, modes, strict=True):
+            module.train(mode)

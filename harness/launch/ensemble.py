@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.backbones.weights import load_backbone
+from harness.backbones.weights import load_networks
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
+from harness.files import write_arrays
 from harness.ledger import Cell, Claim, Ledger
 from harness.spec import RunSpec
 from harness.training import Machine
 from harness.training.data import open_for
 from harness.training.machine import environment
-from harness.training.outcome import write_arrays
 
 
 def score_ensemble(
@@ -76,8 +76,8 @@ def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machin
     for member in members:
         dataset = open_for(RunSpec.from_table(member.spec["run"]), data)
         split = dataset.split("test")
-        backbone = load_backbone(member.path("model.safetensors")).to(device)
-        scores = scoring.score_matrix(backbone, split, device)
+        backbones = [backbone.to(device) for backbone in load_networks(member.path("model.safetensors"))]
+        scores = scoring.score_matrices(backbones, split, device)[0]
         total = scores if total is None else total.add_(scores)
     assert total is not None
     mean = total.div_(len(members))

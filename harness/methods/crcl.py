@@ -68,7 +68,7 @@ from pydantic import Field
 from torch import Tensor
 
 from harness.errors import HarnessError
-from harness.methods.base import Method, PairBatch, Phase, Progress, square
+from harness.methods.base import Method, PairBatch, Phase, Progress, State, square
 from harness.methods.softmax import TRANSFORMS, log_matching, matching, off_diagonal
 
 
@@ -202,7 +202,7 @@ class CRCL(Method):
         """One correspondence label for each training pair, 1 until something else is known."""
         return {"label": 1.0} if self.correction else {}
 
-    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
         """`loss`; its two parts as they enter; the active one's share; mean label, share of zero labels."""
         scores = square(scores)
         log_p, log_q = log_matching(scores, self.tau)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from harness.methods.base import Method, PairBatch, Progress, square
+from harness.methods.base import Method, PairBatch, Progress, State, square
 from harness.methods.softmax import log_matching
 
 
@@ -20,6 +20,6 @@ class InfoNCE(Method):
     def __init__(self, *, tau: Annotated[float, Field(gt=0)] = 0.05) -> None:
         self.tau = tau
 
-    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
         log_p, log_q = log_matching(square(scores), self.tau)
         return {"loss": -(log_p.diagonal() + log_q.diagonal()).mean()}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from harness.methods.base import Method, PairBatch, Progress, square
+from harness.methods.base import Method, PairBatch, Progress, State, square
 from harness.methods.softmax import TRANSFORMS, generalised, matching, off_diagonal
 
 
@@ -33,7 +33,7 @@ class RCL(Method):
         self.transform = transform
         self.q = q
 
-    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
         p, q = matching(square(scores), self.tau)
         negatives = off_diagonal(self._cost(p)) + off_diagonal(self._cost(q))
         return {"loss": negatives.sum() / len(scores)}

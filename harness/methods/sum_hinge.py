@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from harness.methods.base import Method, PairBatch, Progress, square
+from harness.methods.base import Method, PairBatch, Progress, State, square
 from harness.methods.hinge import hinge_sum
 
 
@@ -18,5 +18,5 @@ class SumHinge(Method):
     def __init__(self, *, margin: Annotated[float, Field(ge=0)] = 0.2) -> None:
         self.margin = margin
 
-    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
         return {"loss": hinge_sum(square(scores), self.margin)}

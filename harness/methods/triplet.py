@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from harness.methods.base import Method, PairBatch, Progress, square
+from harness.methods.base import Method, PairBatch, Progress, State, square
 from harness.methods.hinge import hinge_hardest, hinge_sum
 
 
@@ -28,6 +28,6 @@ class Triplet(Method):
         self.margin = margin
         self.warmup_epochs = warmup_epochs
 
-    def loss(self, scores: Tensor, batch: PairBatch, state: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+    def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
         warm = progress.epoch < self.warmup_epochs
         return {"loss": (hinge_sum if warm else hinge_hardest)(square(scores), self.margin)}

@@ -70,7 +70,7 @@ def write_outcome(
 
 def score_winner(cell: Cell, sweep: Sweep, values: Values, data: Path, machine: Machine) -> dict[str, dict[str, float]]:
     """The test split through the network that the winning trial has kept: protocol -> metrics."""
-    from harness.backbones.weights import load_backbone
+    from harness.backbones.weights import load_networks
     from harness.training.data import open_for
     from harness.training.work import score_test
 
@@ -82,8 +82,8 @@ def score_winner(cell: Cell, sweep: Sweep, values: Values, data: Path, machine: 
         )
     run = resolve_run(_over(sweep.base, values), f"{sweep.path}: the winner")
     device = machine.torch_device()
-    backbone = load_backbone(network).to(device)
-    return score_test(backbone, open_for(run, data), run, device)[0]
+    backbones = [backbone.to(device) for backbone in load_networks(network)]
+    return score_test(backbones, open_for(run, data), run, device)[0][0]
 
 
 def best_toml(sweep: Sweep, best: TrialRow, values: Values) -> str:

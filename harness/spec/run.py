@@ -29,7 +29,11 @@ class Schedule(Strict):
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate in an epoch of a piece."""
-        return self.lr * self.lr_decay_factor ** (epoch // self.lr_decay_every)
+        return self.lr * self.decay_at(epoch)
+
+    def decay_at(self, epoch: int) -> float:
+        """What a learning rate is multiplied by in an epoch of a piece."""
+        return self.lr_decay_factor ** (epoch // self.lr_decay_every)
 
 
 class Evaluation(Strict):

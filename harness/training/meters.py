@@ -19,13 +19,20 @@ class Meters:
     def __init__(self, every: int = 20) -> None:
         self.every = every
         self._sums: dict[str, float] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
         self._samples: list[list[Any]] = []
         self._pending: list[tuple[tuple[int, int, int, int], dict[str, Tensor]]] = []
         self.latest: dict[str, float] = {}
 
     def add(self, position: tuple[int, int, int, int], values: dict[str, Tensor]) -> None:
-        """One step's values; position = (piece, epoch in piece, step in epoch, step since the run began)."""
+        """One step's values, `loss` among them; others may come and go between steps.
+
+        position = (piece, epoch in piece, step in round, step since the run began).
+        """
+        if "loss" not in values:
+            raise HarnessError(
+                f"method.step gave {', '.join(values) or 'nothing'}; accepted: named scalars, `loss` among them"
+            )
         self._pending.append((position, {name: value.detach() for name, value in values.items()}))
         if len(self._pending) >= self.every:
             self.flush()
@@ -34,10 +41,10 @@ class Meters:
         """Bring pending values over, check them, add them up."""
         if not self._pending:
             return
-        names = list(self._pending[0][1])
-        stacked = torch.stack([torch.stack([values[n].float() for n in names]) for _, values in self._pending])
-        for (position, _), row in zip(self._pending, stacked.cpu().tolist(), strict=True):
-            self.latest = dict(zip(names, row, strict=True))
+        stacked = torch.stack([value.float() for _, values in self._pending for value in values.values()])
+        numbers = iter(stacked.cpu().tolist())
+        for position, values in self._pending:
+            self.latest = {name: next(numbers) for name in values}
             if not math.isfinite(self.latest["loss"]):
                 piece, epoch, step, _ = position
                 raise HarnessError(
@@ -46,22 +53,22 @@ class Meters:
                 )
             for name, value in self.latest.items():
                 self._sums[name] = self._sums.get(name, 0.0) + value
-            self._count += 1
+                self._counts[name] = self._counts.get(name, 0) + 1
             if (position[3] + 1) % self.every == 0:
                 self._samples.append([position[3], {f"step/{name}": value for name, value in self.latest.items()}])
         self._pending.clear()
 
     def close(self) -> tuple[dict[str, float], list[list[Any]]]:
-        """The epoch's means and sampled steps; starts afresh."""
+        """The epoch's means, of each value over the steps that named it, and sampled steps; starts afresh."""
         self.flush()
-        means = {name: total / max(self._count, 1) for name, total in self._sums.items()}
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
         samples = self._samples
-        self._sums, self._count, self._samples = {}, 0, []
+        self._sums, self._counts, self._samples = {}, {}, []
         return means, samples
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint, after `flush`."""
-        return {"sums": self._sums, "count": self._count, "samples": self._samples}
+        return {"sums": self._sums, "counts": self._counts, "samples": self._samples}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._sums, self._count, self._samples = state["sums"], state["count"], state["samples"]
+        self._sums, self._counts, self._samples = state["sums"], state["counts"], state["samples"]

@@ -1,77 +1,56 @@
-"""The one trainer. Reads top to bottom: pieces, epochs, steps; then what is measured and what is kept.
+"""The one trainer. Reads top to bottom: pieces, epochs, rounds, steps; then what is measured and what is kept.
 
-A method says how long each piece is, what it keeps per pair and what the loss is (harness/methods/base.py); everything
-else is here and the same for all of them. Randomness is named by position (harness/seeds.py), so `Position`, the
-tensors and the running sums are the whole state, and a run continues from any step as if it had never stopped.
+A method says how long each piece is, what it keeps per pair, which pairs a round draws from and what happens in a step
+(harness/methods/base.py has the order of calls); everything else is here and the same for all of them. Randomness is
+named by position (harness/seeds.py), so `Position`, the tensors, the round's plan and the running sums are the whole
+state, and a run continues from any step as if it had never stopped.
 
-Several processes may train one run (ranks.py). All of them walk through this file together; rank 0 alone writes.
+Several processes may train one run (network.py). All of them walk through this file together; rank 0 alone writes.
 """
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from harness.backbones import BACKBONES, Backbone
-from harness.data import Augmentation, Batch, Dataset, PairBatches
-from harness.distributed import any_rank, broadcast, rank
-from harness.errors import HarnessError
+from harness.data import Augmentation, Dataset, PairReader
+from harness.distributed import any_rank, broadcast, rank, world
 from harness.evaluation import correspondence, protocols, scoring
 from harness.ledger import Cell
 from harness.methods import METHODS
-from harness.methods.base import Phase, Progress
+from harness.methods.base import Feed, Method, Phase
 from harness.seeds import seed_for
 from harness.spec import RunSpec, build
-from harness.training import checkpoint, ranks, state
+from harness.training import checkpoint
+from harness.training.best import Best
+from harness.training.feeds import Batches, Feeds, check_shares, steps_of
 from harness.training.history import LabelHistory
 from harness.training.machine import Machine
 from harness.training.meters import Meters
+from harness.training.network import Network
 from harness.training.pace import Pace
 from harness.training.pairs import TrainingPairs, training_pairs
-
-
-class Interrupted(Exception):
-    """Asked to stop; the checkpoint is written and the same command continues."""
-
-
-@dataclass
-class Position:
-    """Where training stands: the next step to take. `epochs` and `steps` count from the beginning of the run."""
-
-    piece: int = 0
-    epoch: int = 0  # in the piece
-    step: int = 0  # in the epoch
-    epochs: int = 0
-    steps: int = 0
-
-
-@dataclass
-class Best:
-    """The network that selection keeps so far."""
-
-    rsum: float = float("-inf")
-    epochs: int = -1  # when, counted from the beginning of the run; -1 for never
-    piece: int = 0
-    epoch: int = 0
-    weights: dict[str, Tensor] | None = None
-    dev: dict[str, float] | None = None
+from harness.training.position import Position
+from harness.training.state import declared
+from harness.training.stopping import Interrupted
+from harness.training.verbs import Training
 
 
 class Trainer:
-    """One run, from its spec to its selected network.
+    """One run, from its spec to its selected networks.
 
     Args:
         run: what to train.
         dataset: the opened data set.
         cell: where rows and checkpoints go; the caller, rank 0 of several, holds its claim.
         machine: device, precision and checkpoint interval.
-        report: called now and then with the position, the loss and the seconds left, as keywords.
+        report: called after each step with the position, the loss and the seconds left, as keywords.
         guard: called before anything is written; raises when the claim is lost.
         stop: true when the process was asked to end.
+        through: what every round's batches go through on their way to the steps; a clock's place.
     """
 
     def __init__(
@@ -84,39 +63,43 @@ class Trainer:
         report: Callable[..., None] = lambda **_: None,
         guard: Callable[[], None] = lambda: None,
         stop: Callable[[], bool] = lambda: False,
+        through: Callable[[Iterator[Batches]], Iterable[Batches]] = lambda batches: batches,
     ) -> None:
         self.run, self.dataset, self.cell, self.machine = run, dataset, cell, machine
-        self.report, self.guard, self.stop = report, guard, stop
+        self.report, self.guard, self.stop, self.through = report, guard, stop, through
         machine.prepare()
         self.device = machine.torch_device()
         self.pairs: TrainingPairs = training_pairs(run, dataset)
         self.data = {"training pairs": self.pairs.sha256, "features or captions": dataset.digest()}
-        self.batches = PairBatches(
+        self.reader = PairReader(
             self.pairs.split,
             self.pairs.paired_image,
-            batch_size=run.schedule.batch_size,
             augmentation=Augmentation(**run.augmentation.model_dump()) if run.augmentation else None,
             vocabulary=dataset.vocabulary if run.augmentation else None,
-            seed=run.seed,
             pin_memory=machine.pins(self.device),
         )
-        ranks.check_shares(self.batches)
+        self.feeds = Feeds(self.reader, dataset, run.seed)
+        self.method: Method = build(run.method, METHODS)
+        usual = steps_of(self.feeds.all_pairs, run.schedule.batch_size)
+        self.phases: list[Phase] = list(self.method.phases(run.schedule.epochs, usual))
+        for size in {self._batch_size(phase) for phase in self.phases}:
+            check_shares(len(self.pairs), size)
         self.dev = dataset.split("dev").images(run.evaluation.dev_images or dataset.card.dev_images)
-        self.method = build(run.method, METHODS)
-        self.phases: list[Phase] = list(self.method.phases(run.schedule.epochs, len(self.batches)))
-        self.state: Any = state.declared(self.method.declare_state(), len(self.pairs), self.device)
+        self.state = declared(self.method.declare_state(), len(self.pairs), self.device)
         epochs = sum(phase.epochs for phase in self.phases)
         self.history = LabelHistory(cell.path("label_history.npy"), epochs, len(self.pairs))
         self.at, self.best, self.meters = Position(), Best(), Meters()
+        self.plan: Sequence[Feed] | None = None  # of the round; None: not made yet
         self._label_auc: float | None = None  # at the last epoch's end, for the progress report
         self.epoch_seconds = 0.0  # of the current epoch, before this process took over
         self.seconds = 0.0
-        self._initialise()
+        self.networks: list[Network] = []
+        self._begin_piece(fresh=True)
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
     def fit(self) -> Best:
-        """Train to the end, from the checkpoint if there is one; the selected network is loaded when it returns.
+        """Train to the end, from the checkpoint if there is one; the selected networks are loaded when it returns.
 
         Raises:
             HarnessError: the loss became non-finite.
@@ -129,23 +112,31 @@ class Trainer:
         while self.at.piece < len(self.phases):
             phase = self.phases[self.at.piece]
             while self.at.epoch < phase.epochs:
-                self._train_epoch()
+                while self.at.round < self.method.rounds:
+                    self._train_round()
+                self.method.close_epoch(self._training())
                 self._finish_epoch()
             self._next_piece()
-        assert self.best.weights is not None
-        self.backbone.load_state_dict(self.best.weights)
+        self.best.load_into([network.backbone for network in self.networks])
         return self.best
 
-    def _train_epoch(self) -> None:
-        self.backbone.train()
-        rate = self.run.schedule.lr_at(self.at.epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        began = saved = time.monotonic()
-        for batch in self.batches.epoch(self.at.piece, self.at.epoch, start_step=self.at.step):
-            self._step(batch.to(self.device))
+    def _train_round(self) -> None:
+        training = self._training()
+        began = time.monotonic()
+        if self.plan is None:
+            self.plan = self.method.plan(training)
+            if self.plan or self.at.round:  # a pass over all pairs is not made twice
+                self._save(self.epoch_seconds + time.monotonic() - began)
+        round = self.feeds.round(self.plan, self._batch_size(self.phases[self.at.piece]))
+        training.steps_per_epoch = len(round)
+        self._set_rates()
+        for network in self.networks:
+            network.train()
+        saved = time.monotonic()
+        for batches in self.through(round.batches(self.at)):
+            self._step(training, batches, len(round))
             now = time.monotonic()
-            if self.at.step < len(self.batches):
+            if self.at.step < len(round):
                 stopping, due = any_rank(self.stop(), now - saved > self.machine.checkpoint_seconds)
                 if stopping or due:
                     self.meters.flush()
@@ -154,59 +145,54 @@ class Trainer:
                 if stopping:
                     raise Interrupted
         self.epoch_seconds += time.monotonic() - began
+        self.at.round, self.at.step, self.plan = self.at.round + 1, 0, None
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, training: Training, batches: Batches, steps: int) -> None:
         at = self.at
         # Dropout draws from torch's global generator: naming its seed by position is all that resuming needs.
-        torch.manual_seed(seed_for("step", self.run.seed, at.piece, at.epoch, at.step, *ranks.step_name()))
-        progress = Progress(at.piece, at.epoch, at.step, len(self.batches))
-        with self.machine.autocast(self.device):
-            scores = self._score(batch)
-        values = self.method.loss(scores, batch, self.state, progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        ranks.backward(values["loss"], self.backbone.parameters())
-        torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), self.run.schedule.grad_clip)
-        self.optimizer.step()
+        names = (at.piece, at.epoch, at.step, *((at.round,) if at.round else ()), *((rank(),) if world() > 1 else ()))
+        torch.manual_seed(seed_for("step", self.run.seed, *names))
+        values = self.method.step(training, *(batch and batch.to(self.device) for batch in batches))
         self.meters.add((at.piece, at.epoch, at.step, at.steps), values)
         at.step += 1
         at.steps += 1
         self._pace.tick()
         self.report(
             piece=at.piece, pieces=len(self.phases), epoch=at.epoch, epochs=self.phases[at.piece].epochs,
-            step=at.step, steps=len(self.batches), loss=self.meters.latest.get("loss"),
+            step=at.step, steps=steps, loss=self.meters.latest.get("loss"),
             dev_rsum=self.best.rsum if self.best.epochs >= 0 else None,
             label_mean=self.meters.latest.get("label_mean"), label_auc=self._label_auc,
             seconds_left=self._pace.seconds_left, share_done=self._pace.share_done,
         )  # fmt: skip
 
     def _record_epoch(self) -> None:
-        """Dev and labels as they stand: a row, and the best network so far."""
+        """Dev and labels as they stand: a row, and the best networks so far."""
         began = time.monotonic()
         means, samples = self.meters.close()
-        dev = self._evaluate_dev()
         values = {f"train/{name}": value for name, value in means.items()}
         if means:
-            values["train/lr"] = self.optimizer.param_groups[0]["lr"]
-        values |= {f"dev/{name}": value for name, value in dev.items()}
+            values["train/lr"] = self.networks[0].rate
+        dev = self._evaluate_dev()
+        values |= {f"dev/{name}": value for name, value in dev[0].items()}
+        for number, alone in enumerate(dev[1:]):
+            values |= {f"network{number}/dev/{name}": value for name, value in alone.items()}
         values |= self.label_report()
         self._label_auc = values.get("labels/auc")
         labels = self.labels()
-        at = self.at
-        if self.run.evaluation.selection == "last" or dev["rsum"] > self.best.rsum:
-            weights = {name: value.detach().cpu().clone() for name, value in self.backbone.state_dict().items()}
-            self.best = Best(dev["rsum"], at.epochs, at.piece, at.epoch, weights, dev)
+        if self.run.evaluation.selection == "last" or dev[0]["rsum"] > self.best.rsum:
+            self.best = Best.of(self.at, [network.backbone for network in self.networks], dev[0])
         self.epoch_seconds += time.monotonic() - began
         self.seconds += self.epoch_seconds
         if rank() == 0:
             self.guard()
             if labels is not None:
-                self.history.write(at.epochs, labels)
+                self.history.write(self.at.epochs, labels)
             self.cell.append_row(
                 {
-                    "epoch": at.epochs,
-                    "piece": at.piece,
-                    "epoch_in_piece": at.epoch,
-                    "step": at.steps,
+                    "epoch": self.at.epochs,
+                    "piece": self.at.piece,
+                    "epoch_in_piece": self.at.epoch,
+                    "step": self.at.steps,
                     "time": time.time(),
                     "seconds": self.epoch_seconds,
                     "values": values,
@@ -218,18 +204,17 @@ class Trainer:
     def _finish_epoch(self) -> None:
         self._record_epoch()
         at = self.at
-        at.epoch, at.step, at.epochs = at.epoch + 1, 0, at.epochs + 1
+        at.epoch, at.round, at.epochs = at.epoch + 1, 0, at.epochs + 1
         last_of_piece = at.epoch == self.phases[at.piece].epochs
-        if not last_of_piece:  # the end of a piece is saved by `_next_piece`, with the network that follows
+        if not last_of_piece:  # the end of a piece is saved by `_next_piece`, with the networks that follow
             self._save(0.0)
             self._end_if_asked()
 
     def _next_piece(self) -> None:
-        """Labels stay; network, optimiser, learning-rate clock and (for the paper's rule) the best score start anew."""
+        """Labels stay; networks, optimisers, learning-rate clock and (the paper's rule) the best score start anew."""
         self.at.piece, self.at.epoch = self.at.piece + 1, 0
         if self.at.piece < len(self.phases):
-            if self.phases[self.at.piece].reinitialise:
-                self._initialise()
+            self._begin_piece(fresh=self.phases[self.at.piece].reinitialise)
             if self.run.evaluation.selection == "best_dev_rsum_of_last_piece":
                 self.best = Best()
         self._save(0.0)
@@ -240,25 +225,44 @@ class Trainer:
         if any(any_rank(self.stop())):
             raise Interrupted
 
-    # -- network and optimiser -------------------------------------------------------------------------------------
+    # -- networks --------------------------------------------------------------------------------------------------
 
-    def _initialise(self) -> None:
+    def _begin_piece(self, fresh: bool) -> None:
+        if fresh:
+            self.networks = [self._initialise(number) for number in range(self.method.networks)]
+        elif self.phases[self.at.piece].fresh_optimizer:
+            for network in self.networks:
+                network.renew_optimizers()
+
+    def _initialise(self, number: int) -> Network:
         run = self.run
-        torch.manual_seed(seed_for("init", run.seed, self.at.piece))
-        network: Backbone = build(run.backbone, BACKBONES, self.dataset.region_dim, self.dataset.vocabulary_size)
-        self.backbone = network.to(self.device)
-        optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[run.schedule.optimizer]
-        self.optimizer = optimizer(
-            self.backbone.parameters(), lr=run.schedule.lr, weight_decay=run.schedule.weight_decay, fused=True
-        )
-        self._score = self.machine.compiled(ranks.scorer(network))
+        torch.manual_seed(seed_for("init", run.seed, self.at.piece, *((number,) if number else ())))
+        backbone: Backbone = build(run.backbone, BACKBONES, self.dataset.region_dim, self.dataset.vocabulary_size)
+        return Network(backbone.to(self.device), self.method.parts(), run.schedule, self.machine)
+
+    def _set_rates(self) -> None:
+        schedule, start = self.run.schedule, self.phases[self.at.piece].lr
+        rate, decay = schedule.lr_at(self.at.epoch), schedule.decay_at(self.at.epoch)
+        for network in self.networks:
+            network.set_rate(rate if start is None else start * decay, decay)
+
+    def _batch_size(self, phase: Phase) -> int:
+        return phase.batch_size or self.run.schedule.batch_size
+
+    def _training(self) -> Training:
+        phase = self.phases[self.at.piece]
+        return Training(
+            self.networks, self.state, self.feeds, self.at,
+            batch_size=self._batch_size(phase), device=self.device, stop=self.stop,
+        )  # fmt: skip
 
     # -- what is measured ------------------------------------------------------------------------------------------
 
-    def _evaluate_dev(self) -> dict[str, float]:
-        self.backbone.eval()
-        scores = scoring.score_matrix(self.backbone, self.dev, self.device)
-        return protocols.evaluate(scores, self.dev.image_of_caption, "full")
+    def _evaluate_dev(self) -> list[dict[str, float]]:
+        """The mean of the networks' similarities; behind it, of several, each alone."""
+        backbones = [network.backbone for network in self.networks]
+        matrices = scoring.score_matrices(backbones, self.dev, self.device)
+        return [protocols.evaluate(scores, self.dev.image_of_caption, "full") for scores in matrices]
 
     def label_report(self) -> dict[str, float]:
         """How well the labels tell clean from noisy pairs, where the method has labels; without what is undefined."""
@@ -270,57 +274,27 @@ class Trainer:
     def labels(self) -> Any:
         """The correspondence labels (pairs,) float32 as numpy, or None for a method without."""
         name = self.method.label_state
-        return None if name is None else state.whole(self.state[name]).float().cpu().numpy()
+        return None if name is None else self.state[name].whole().cpu().numpy()
 
     # -- checkpoint ------------------------------------------------------------------------------------------------
 
     def _save(self, epoch_seconds: float) -> None:
-        whole = {name: state.whole(values) for name, values in self.state.items()}
+        whole = {name: values.whole() for name, values in self.state.items()}
         if rank() == 0:
             self.guard()
-            checkpoint.save(self.cell.path("checkpoint.pt"), self._saved(whole, epoch_seconds))
+            saved = checkpoint.gather(self, whole, epoch_seconds)
+            checkpoint.save(self.cell.path("checkpoint.pt"), saved)
         broadcast(None)  # no rank goes on, or ends, before it is written
-
-    def _saved(self, whole: dict[str, Tensor], epoch_seconds: float) -> dict[str, Any]:
-        return {
-            "fingerprint": self.cell.fingerprint,
-            "data": self.data,
-            "position": asdict(self.at),
-            "backbone": self.backbone.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "state": whole,
-            "best": dict(vars(self.best)),
-            "meters": self.meters.state(),
-            "seconds": self.seconds,
-            "epoch_seconds": epoch_seconds,
-        }
 
     def _resume(self) -> None:
         saved = checkpoint.load(self.cell.path("checkpoint.pt"))
-        if saved is None:
-            self._keep_rows()
-            return
-        for what, value in self.data.items():
-            if saved["data"][what] != value:
-                raise HarnessError(
-                    f"{self.cell.folder}: the {what} differ from those this cell was begun with; bring the old data "
-                    "back, or delete the folder to train it afresh"
-                )
-        self.at = Position(**saved["position"])
-        self._initialise()
-        self.backbone.load_state_dict(saved["backbone"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        for name, values in saved["state"].items():
-            self.state[name].copy_(values)
-        self.best = Best(**saved["best"])
-        self.meters.restore(saved["meters"])
-        self.seconds, self.epoch_seconds = saved["seconds"], saved["epoch_seconds"]
-        self._keep_rows()
-
-    def _keep_rows(self) -> None:
+        if saved is not None:
+            checkpoint.restore(self, saved)
         if rank() == 0:
             self.cell.keep_rows(self.at.epochs)
 
     def _steps_left(self) -> tuple[int, int]:
-        total = sum(phase.epochs for phase in self.phases) * len(self.batches)
-        return total - self.at.steps, total
+        """As far as is known: what a plan leaves out is not."""
+        pairs = self.feeds.all_pairs
+        total = sum(p.epochs * steps_of(pairs, self._batch_size(p)) for p in self.phases) * self.method.rounds
+        return max(0, total - self.at.steps), total

@@ -5,27 +5,28 @@ same outcome. Which they agree on is what the first of them to end has said.
 """
 
 import datetime
-import os
-import signal
 import sys
-import threading
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from harness.backbones.weights import save_backbone
+from harness.backbones import Backbone
+from harness.backbones.weights import save_networks
 from harness.data import Dataset
 from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
+from harness.files import write_array, write_arrays
 from harness.ledger import Cell, Claim, ClaimLost
 from harness.spec import RunSpec
 from harness.training.data import open_for
 from harness.training.machine import Machine, environment
-from harness.training.outcome import score_pairs, write_array, write_arrays
-from harness.training.trainer import Interrupted, Trainer
+from harness.training.passes import score_pairs
+from harness.training.stopping import Interrupted, StopSignal
+from harness.training.trainer import Trainer
 
 Outcome = Literal["done", "already done", "held", "failed", "interrupted", "lost"]
 
@@ -58,7 +59,7 @@ def _claimed(cell: Cell) -> tuple[Outcome | None, Claim | None]:
 
 def _train(cell: Cell, data: Path, machine: Machine, claim: Claim | None) -> Outcome:
     """`claim`: None on all ranks but 0."""
-    stop = _StopSignal()
+    stop = StopSignal()
     try:
         _run(cell, data, machine, claim, stop)
         broadcast(None)  # the result is written
@@ -93,7 +94,7 @@ def _word(error: Exception) -> dict[str, Any]:
     return {"outcome": "failed", "error": line, "traceback": traceback.format_exc()}
 
 
-def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: "_StopSignal") -> None:
+def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: StopSignal) -> None:
     run = RunSpec.from_table(cell.spec["run"])
     dataset = open_for(run, data)
     hooks: dict[str, Any] = {} if claim is None else {"report": claim.report, "guard": claim.verify}
@@ -103,16 +104,19 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: "_
     best = trainer.fit()
     if claim is not None:
         claim.verify()
-    test, ranks = score_test(trainer.backbone, dataset, run, trainer.device)
-    tau = getattr(trainer.method, "tau", None)
-    seen = score_pairs(trainer.backbone, trainer.pairs, trainer.batches, trainer.device, tau=tau)
+    backbones = [network.backbone for network in trainer.networks]
+    (test, ranks), *alone = score_test(backbones, dataset, run, trainer.device)
+    seen = score_pairs(
+        backbones, trainer.reader, trainer.pairs.clean, batch_size=run.schedule.batch_size, seed=run.seed,
+        device=trainer.device, tau=getattr(trainer.method, "tau", None), stop=stop.is_set,
+    )  # fmt: skip
     labels, label_report = trainer.labels(), trainer.label_report()
     if claim is None:
         return
     if test:
         write_arrays(cell.path("ranks.npz"), ranks)
     write_arrays(cell.path("pairs.npz"), seen)
-    save_backbone(cell.path("model.safetensors"), trainer.backbone)
+    save_networks(cell.path("model.safetensors"), backbones)
     if labels is not None:
         write_array(cell.path("labels.npy"), labels)
     claim.verify()
@@ -124,6 +128,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: "_
             "best": {"piece": best.piece, "epoch": best.epoch, "epochs": best.epochs, "dev/rsum": best.rsum},
             "dev": best.dev,
             "test": test,
+            **({"networks": [{"test": metrics} for metrics, _ in alone]} if alone else {}),
             "labels": label_report,
             "noise": {"realised_rate": trainer.pairs.realised_rate, "sha256": trainer.data["training pairs"]},
             "dataset": {
@@ -136,7 +141,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: "_
             "environment": environment(machine, trainer.device),
             "seconds": trainer.seconds,
             "steps": trainer.at.steps,
-            "parameters": sum(p.numel() for p in trainer.backbone.parameters()),
+            "parameters": sum(p.numel() for backbone in backbones for p in backbone.parameters()),
         }
     )
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):  # a done cell is never continued
@@ -144,38 +149,16 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: "_
 
 
 def score_test(
-    backbone: Any, dataset: Dataset, run: RunSpec, device: Any
-) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
-    """The test split scored once: protocol -> metrics, and the ranks behind them.
+    backbones: Sequence[Backbone], dataset: Dataset, run: RunSpec, device: Any
+) -> list[tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]]:
+    """The test split scored once, by the mean of the networks' similarities: protocol -> metrics, and the ranks behind
+    them. Of several networks, each alone behind that.
 
     A run with `evaluation.protocols = []` (a trial of a search) leaves the test split alone.
     """
     names = dataset.card.protocols if run.evaluation.protocols is None else run.evaluation.protocols
     if not names:
-        return {}, {}
+        return [({}, {})]
     split = dataset.split("test")
-    backbone.eval()
-    scores = scoring.score_matrix(backbone, split, device)
-    return protocols.measure_all(scores, split.image_of_caption, names)
-
-
-class _StopSignal:
-    """SIGTERM and SIGINT as a flag that the trainer looks at between steps.
-
-    One of several processes is asked to stop, too, when what started them has ended: nothing else would end them all.
-    """
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._parent = os.getppid()
-        self._old: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._old[number] = signal.signal(number, lambda *_: self._event.set())
-
-    def is_set(self) -> bool:
-        return self._event.is_set() or (world() > 1 and os.getppid() != self._parent)
-
-    def restore(self) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
+    matrices = scoring.score_matrices(backbones, split, device)
+    return [protocols.measure_all(scores, split.image_of_caption, names) for scores in matrices]
