@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import golden_fingerprints as golden
 import pytest
 
 from harness.grids import CellSpec, declarations, load_grid
@@ -52,3 +53,7 @@ def test_every_report_renders_with_nothing_trained(name: str, tmp_path: Path) ->
     assert {file.suffix for file in files} == {".md", ".tex", ".csv", ".png", ".svg"}
     assert all(file.stat().st_size for file in files)
     assert "harness run" in text or "harness sweep" in text  # the command that trains what is missing
+
+
+def test_no_fingerprint_has_moved() -> None:
+    assert {"grids": golden.grids(), "components": golden.components()} == golden.read(), "see golden_fingerprints.py"
