@@ -7,7 +7,6 @@ import pytest
 
 from harness.grids import CellSpec, declarations, load_grid
 from harness.ledger import Ledger
-from harness.methods import METHODS
 from harness.reporting import write_report
 from harness.spec import build, fingerprint
 from harness.training import Machine, work
@@ -44,7 +43,7 @@ def test_every_smoke_grid_fits_the_embedded_benchmark(name: str) -> None:
     for cell in load_grid(name, smoke=True).cells:
         assert cell.run.dataset == "twemoji"
         steps = -(-2_944 * 5 // cell.run.schedule.batch_size)
-        build(cell.run.method, METHODS).phases(cell.run.schedule.epochs, steps)
+        build(cell.run.method).phases(cell.run.schedule.epochs, steps)
 
 
 @pytest.mark.parametrize("name", sorted(declarations("reports")))

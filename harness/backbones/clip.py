@@ -11,7 +11,7 @@ Differs from CLIP's own training in:
   resized here.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from harness.backbones.base import Backbone, Encoded, Reader, length_mask
 from harness.backbones.pretrained import load_network, load_reader, load_scaling, refuse_other
 from harness.errors import HarnessError
+from harness.spec import NotScience
 
 
 class CLIP(Backbone):
@@ -39,7 +40,7 @@ class CLIP(Backbone):
         region_dim: int,
         vocabulary_size: int,
         *,
-        model: str = "openai/clip-vit-base-patch32",
+        model: Annotated[str, NotScience(beside="sha256")] = "openai/clip-vit-base-patch32",
         sha256: str = "",
     ) -> None:
         super().__init__(region_dim, vocabulary_size)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from harness.backbones import BACKBONES
 from harness.bench import memory
 from harness.bench.flops import step_flops
 from harness.bench.matmul import matmul_rate, synchronise
@@ -21,8 +20,6 @@ from harness.bench.stage import CAPTIONS_PER_IMAGE, Stage, draw_batch
 from harness.data import Augmentation, Batch, PairBatches
 from harness.errors import HarnessError
 from harness.ledger import Cell
-from harness.methods import METHODS
-from harness.noise import NOISE
 from harness.spec import RunSpec, resolve
 from harness.spec.run import Schedule
 from harness.training.machine import environment
@@ -173,9 +170,9 @@ def _trainer(plan: Plan, folder: Path, clock: _Clock) -> Trainer:
         keywords |= {"regions": sizes.regions, "sim_dim": sizes.sim_dim, "recompute": plan.recompute}
     run = RunSpec(
         dataset="bench",
-        noise=resolve("caption_level", NOISE, kind="noise", where="bench"),
-        backbone=resolve(keywords, BACKBONES, kind="backbone", where="bench"),
-        method=resolve(sizes.method, METHODS, kind="method", where="harness bench --method"),
+        noise=resolve("caption_level", kind="noise", where="bench"),
+        backbone=resolve(keywords, kind="backbone", where="bench"),
+        method=resolve(sizes.method, kind="method", where="harness bench --method"),
         schedule=Schedule(epochs=1, batch_size=sizes.batch_size),
     )
     stage = Stage(folder, sizes)

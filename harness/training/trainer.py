@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.backbones import BACKBONES, Backbone
+from harness.backbones import Backbone
 from harness.data import Augmentation, Batch, Dataset, PairBatches
 from harness.distributed import any_rank, broadcast, rank
 from harness.errors import HarnessError
 from harness.evaluation import correspondence, protocols, scoring
 from harness.ledger import Cell
-from harness.methods import METHODS
+from harness.methods import Method
 from harness.methods.base import Phase, Progress
 from harness.seeds import seed_for
 from harness.spec import RunSpec, build
@@ -102,7 +102,7 @@ class Trainer:
         )
         ranks.check_shares(self.batches)
         self.dev = dataset.split("dev").images(run.evaluation.dev_images or dataset.card.dev_images)
-        self.method = build(run.method, METHODS)
+        self.method: Method = build(run.method)
         self.phases: list[Phase] = list(self.method.phases(run.schedule.epochs, len(self.batches)))
         self.state: Any = state.declared(self.method.declare_state(), len(self.pairs), self.device)
         epochs = sum(phase.epochs for phase in self.phases)
@@ -245,7 +245,7 @@ class Trainer:
     def _initialise(self) -> None:
         run = self.run
         torch.manual_seed(seed_for("init", run.seed, self.at.piece))
-        network: Backbone = build(run.backbone, BACKBONES, self.dataset.region_dim, self.dataset.vocabulary_size)
+        network: Backbone = build(run.backbone, self.dataset.region_dim, self.dataset.vocabulary_size)
         self.backbone = network.to(self.device)
         optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[run.schedule.optimizer]
         self.optimizer = optimizer(
