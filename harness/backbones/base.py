@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
+from harness.spec import Checked
 
 
 class Encoded(NamedTuple):
@@ -43,7 +44,7 @@ class Reader:
     vocabulary_size: int
 
 
-class Backbone(nn.Module):
+class Backbone(Checked, nn.Module):
     """An image-text similarity model over region features and word ids, or over pixels and tokens of its own.
 
     `region_dim` and `vocabulary_size` come from the data; keyword arguments are hyperparameters, kept as

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.spec import Checked
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class PairBatch(Protocol):
         ...
 
 
-class Method:
+class Method(Checked):
     """One loss over a batch; everything else is optional."""
 
     label_state: str | None = None  # the per-pair state that estimates correspondence, if any
