@@ -4,6 +4,7 @@ from harness.spec.catalogue import KINDS, find, kind_of, name_of, own, plugged
 from harness.spec.component import Checked, Component, build, check, keywords, make, resolve, schema
 from harness.spec.fingerprint import fingerprint
 from harness.spec.marks import AddedLater, NotScience
+from harness.spec.provenance import provenance
 from harness.spec.run import Augmentation, Evaluation, RunSpec, Schedule
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "name_of",
     "own",
     "plugged",
+    "provenance",
     "resolve",
     "schema",
 ]

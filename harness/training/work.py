@@ -21,7 +21,7 @@ from harness.distributed import PeerLost, broadcast, joined, last_word, leave_wo
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
 from harness.ledger import Cell, Claim, ClaimLost
-from harness.spec import RunSpec
+from harness.spec import RunSpec, provenance
 from harness.training.data import open_for
 from harness.training.machine import Machine, environment
 from harness.training.outcome import score_pairs, write_array, write_arrays
@@ -133,7 +133,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: "_
                 "pairs": len(trainer.pairs),
                 "test_is_dev": dataset.split("test").image_ids == dataset.split("dev").image_ids,
             },
-            "environment": environment(machine, trainer.device),
+            "environment": environment(machine, trainer.device) | {"imported": provenance(run) or None},
             "seconds": trainer.seconds,
             "steps": trainer.at.steps,
             "parameters": sum(p.numel() for p in trainer.backbone.parameters()),
