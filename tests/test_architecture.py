@@ -76,10 +76,9 @@ def test_a_large_package_is_imported_in_one_room_alone(path: Path) -> None:
 
 @pytest.mark.parametrize("room", ["methods", "backbones", "noise"])
 def test_siblings_do_not_know_each_other(room: str) -> None:
-    from harness.grids.resolve import CATALOGUES
+    from harness.spec import own
 
-    catalogue = CATALOGUES[{"methods": "method", "backbones": "backbone", "noise": "noise"}[room]]
-    components = {cls.__module__ for cls in catalogue.values()}
+    components = {cls.__module__ for cls in own(room.removesuffix("s")).values()}
     for module in components:
         path = HARNESS / room / f"{module.rpartition('.')[2]}.py"
         assert not {m for m, _ in imports(path)} & (components - {module})

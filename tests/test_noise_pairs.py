@@ -19,9 +19,9 @@ from harness.training.pairs import TrainingPairs, training_pairs
 def run(noise: str, method: str = "infonce", **parameters: object) -> RunSpec:
     return RunSpec(
         dataset="toy",
-        noise=Component(name=noise, parameters=parameters),
-        backbone=Component(name="vse_infinity"),
-        method=Component(name=method),
+        noise=Component(kind="noise", name=noise, parameters=parameters),
+        backbone=Component(kind="backbone", name="vse_infinity"),
+        method=Component(kind="method", name=method),
         seed=3,
     )
 

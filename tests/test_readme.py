@@ -10,7 +10,7 @@ from toy import harness
 
 from harness.cli import VERBS
 from harness.launch.engines import ENGINES
-from harness.spec import resolve
+from harness.spec import check
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def test_the_profile_is_valid() -> None:
     profile = tomllib.loads("\n".join(parts))
     assert list(profile) == list(ENGINES)
     for name, settings in profile.items():
-        assert resolve({"name": name, **settings}, ENGINES, kind=name, where="README.md").name == name
+        assert settings.keys() <= check(ENGINES[name], settings, where="README.md", prefix=name).keys()
 
 
 def test_the_example_method_works_with_one_line_in_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:

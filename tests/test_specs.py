@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+import golden_fingerprints as golden
 import pytest
 
 from harness.grids import CellSpec, declarations, load_grid
 from harness.ledger import Ledger
-from harness.methods import METHODS
 from harness.reporting import write_report
 from harness.spec import build, fingerprint
 from harness.training import Machine, work
@@ -43,7 +43,7 @@ def test_every_smoke_grid_fits_the_embedded_benchmark(name: str) -> None:
     for cell in load_grid(name, smoke=True).cells:
         assert cell.run.dataset == "twemoji"
         steps = -(-2_944 * 5 // cell.run.schedule.batch_size)
-        build(cell.run.method, METHODS).phases(cell.run.schedule.epochs, steps)
+        build(cell.run.method).phases(cell.run.schedule.epochs, steps)
 
 
 @pytest.mark.parametrize("name", sorted(declarations("reports")))
@@ -52,3 +52,7 @@ def test_every_report_renders_with_nothing_trained(name: str, tmp_path: Path) ->
     assert {file.suffix for file in files} == {".md", ".tex", ".csv", ".png", ".svg"}
     assert all(file.stat().st_size for file in files)
     assert "harness run" in text or "harness sweep" in text  # the command that trains what is missing
+
+
+def test_no_fingerprint_has_moved() -> None:
+    assert {"grids": golden.grids(), "components": golden.components()} == golden.read(), "see golden_fingerprints.py"

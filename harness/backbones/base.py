@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
+from harness.spec import Checked
 
 
 class Encoded(NamedTuple):
@@ -47,7 +48,7 @@ class Reader:
     vocabulary_size: int
 
 
-class Backbone(nn.Module):
+class Backbone(Checked, nn.Module):
     """An image-text similarity model over region features and word ids, or over pixels and tokens of its own.
 
     A subclass implements the two encoders and the three comparisons, which give raw scores; callers use `similarity`,

@@ -12,7 +12,7 @@ Differs from CLIP's own training in:
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from harness.backbones.base import Encoded, Reader, length_mask, twice
 from harness.backbones.cosine import CosineBackbone
 from harness.backbones.pretrained import load_network, load_reader, load_scaling, refuse_other
 from harness.errors import HarnessError
+from harness.spec import NotScience
 
 
 class CLIP(CosineBackbone):
@@ -42,7 +43,7 @@ class CLIP(CosineBackbone):
         region_dim: int,
         vocabulary_size: int,
         *,
-        model: str = "openai/clip-vit-base-patch32",
+        model: Annotated[str, NotScience(beside="sha256")] = "openai/clip-vit-base-patch32",
         sha256: str = "",
     ) -> None:
         super().__init__(region_dim, vocabulary_size)

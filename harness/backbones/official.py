@@ -19,6 +19,7 @@ from torch import Tensor
 
 from harness.backbones.base import Backbone
 from harness.errors import HarnessError, suggest
+from harness.spec import find
 
 _VSE_INFINITY = {
     "0.fc": "regions_to_vectors.linear",
@@ -104,14 +105,13 @@ def import_checkpoint(path: Path, out: Path) -> dict[str, Any]:
     Raises:
         HarnessError: no such file, not a checkpoint, not one of a known backbone, or one that would run code.
     """
-    from harness.backbones import BACKBONES
     from harness.backbones.weights import save_backbone
 
     checkpoint = _load(path)
     tensors = _parts(path, checkpoint)
     name, build = _recognise(path, tensors)
     state = from_official(name, tensors)
-    backbone: Backbone = BACKBONES[name](build.pop("region_dim"), build.pop("vocabulary_size"), **build)
+    backbone: Backbone = find("backbone", name)(build.pop("region_dim"), build.pop("vocabulary_size"), **build)
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:

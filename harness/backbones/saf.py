@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from harness.backbones.base import l2_normalise
 from harness.backbones.encoders import xavier_linear
 from harness.backbones.sgraf import SimilarityReasoning
+from harness.spec import NotScience
 
 
 class SAF(SimilarityReasoning):
@@ -29,8 +30,8 @@ class SAF(SimilarityReasoning):
         sim_dim: Annotated[int, Field(ge=1)] = 256,
         regions: Annotated[int, Field(ge=1)] = 36,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4,
-        chunk: Annotated[int, Field(ge=1)] = 32,
-        recompute: bool = False,
+        chunk: Annotated[int, Field(ge=1), NotScience] = 32,
+        recompute: Annotated[bool, NotScience] = False,
     ) -> None:
         super().__init__(
             region_dim,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from harness.backbones.graph import GraphStep, reason
 from harness.backbones.sgraf import SimilarityReasoning
+from harness.spec import NotScience
 
 
 class SGR(SimilarityReasoning):
@@ -23,8 +24,8 @@ class SGR(SimilarityReasoning):
         graph_steps: Annotated[int, Field(ge=1)] = 3,
         regions: Annotated[int, Field(ge=1)] = 36,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4,
-        chunk: Annotated[int, Field(ge=1)] = 32,
-        recompute: bool = False,
+        chunk: Annotated[int, Field(ge=1), NotScience] = 32,
+        recompute: Annotated[bool, NotScience] = False,
     ) -> None:
         super().__init__(
             region_dim,

@@ -11,6 +11,7 @@ from harness.backbones.base import Backbone
 from harness.backbones.heads import build_head, describe_head
 from harness.errors import HarnessError
 from harness.files import write_atomic
+from harness.spec import find, name_of
 
 
 def save_backbone(path: Path, backbone: Backbone) -> None:
@@ -19,11 +20,8 @@ def save_backbone(path: Path, backbone: Backbone) -> None:
     Raises:
         HarnessError: its head was replaced by a module that cannot be described.
     """
-    from harness.backbones import BACKBONES
-
-    name = next(name for name, cls in BACKBONES.items() if cls is type(backbone))
     build = {
-        "name": name,
+        "name": name_of("backbone", type(backbone)),
         "region_dim": backbone.region_dim,
         "vocabulary_size": backbone.vocabulary_size,
         "keywords": backbone.configuration(),
@@ -57,10 +55,8 @@ def load_backbone(path: Path) -> Backbone:
     """A network as `save_backbone` wrote it, on the CPU, in evaluation mode.
 
     Raises:
-        HarnessError: no such file, not safetensors, or not written by this project.
+        HarnessError: no such file, not safetensors, not written by this project, or its backbone cannot be imported.
     """
-    from harness.backbones import BACKBONES
-
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -70,7 +66,11 @@ def load_backbone(path: Path) -> Backbone:
     if "backbone" not in metadata:
         raise HarnessError(f"{path}: has no backbone in its metadata; `harness data import-checkpoint` writes one")
     build = json.loads(metadata["backbone"])
-    backbone = BACKBONES[build["name"]](build["region_dim"], build["vocabulary_size"], **build["keywords"])
+    try:
+        cls = find("backbone", build["name"])
+    except HarnessError as error:
+        raise HarnessError(f"{path}: {error}") from error
+    backbone: Backbone = cls(build["region_dim"], build["vocabulary_size"], **build["keywords"])
     if "head" in build:
         backbone.head = build_head(build["head"])
     backbone.load_state_dict(tensors)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from harness.backbones import BACKBONES
 from harness.bench import memory
 from harness.bench.flops import step_flops
 from harness.bench.matmul import matmul_rate, synchronise
@@ -21,8 +20,6 @@ from harness.bench.stage import CAPTIONS_PER_IMAGE, Stage, draw_batch
 from harness.data import Batch
 from harness.errors import HarnessError
 from harness.ledger import Cell
-from harness.methods import METHODS
-from harness.noise import NOISE
 from harness.spec import Augmentation, Component, RunSpec, Schedule, build, resolve
 from harness.training.feeds import Batches, steps_of
 from harness.training.machine import environment
@@ -150,11 +147,11 @@ def _trainer(plan: Plan, folder: Path, clock: _Clock, drawn: Batch) -> Trainer:
     keywords: dict[str, Any] = {"name": plan.backbone, "embed_dim": sizes.embed_dim, "word_dim": sizes.word_dim}
     if plan.backbone != "vse_infinity":
         keywords |= {"regions": sizes.regions, "sim_dim": sizes.sim_dim, "recompute": plan.recompute}
-    method = resolve(sizes.method, METHODS, kind="method", where="harness bench --method")
+    method = resolve(sizes.method, kind="method", where="harness bench --method")
     run = RunSpec(
         dataset="bench",
-        noise=resolve("caption_level", NOISE, kind="noise", where="bench"),
-        backbone=resolve(keywords, BACKBONES, kind="backbone", where="bench"),
+        noise=resolve("caption_level", kind="noise", where="bench"),
+        backbone=resolve(keywords, kind="backbone", where="bench"),
         method=method,
         augmentation=Augmentation(),  # CRCL's: what the reader has to do at the most
         schedule=Schedule(epochs=_epochs(method), batch_size=sizes.batch_size),
@@ -184,7 +181,7 @@ def _trainer(plan: Plan, folder: Path, clock: _Clock, drawn: Batch) -> Trainer:
 def _epochs(method: Component) -> int | None:
     """One, or what a method says that brings its own length."""
     try:
-        build(method, METHODS).phases(1, steps_per_epoch=1_000_000)
+        build(method).phases(1, steps_per_epoch=1_000_000)
     except HarnessError:
         return None
     return 1

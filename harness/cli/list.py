@@ -12,40 +12,37 @@ from rich.table import Table
 def command(component: str | None) -> None:
     """What there is: experiments, sweeps, reports, methods, backbones, noise models, datasets.
 
-    With the name of a COMPONENT (a method, backbone or noise model): what it does and its hyperparameters.
+    With the name of a COMPONENT (a method, backbone or noise model): what it does and its hyperparameters. One of
+    your own is named as package.module:Class.
     """
     from harness.data.cards import CARDS
-    from harness.errors import HarnessError, suggest
     from harness.grids import declarations, read_toml
-    from harness.grids.resolve import CATALOGUES
+    from harness.spec import KINDS, find, kind_of, own, plugged
 
     console = Console()
-    components = {name: cls for catalogue in CATALOGUES.values() for name, cls in catalogue.items()}
     if component is not None:
-        if component not in components:
-            raise HarnessError(f"harness list {component}: no such component; {suggest(component, components)}")
-        _describe(console, component, components[component])
+        _describe(console, component, find(kind_of(component), component))
         return
     for room in ("experiments", "sweeps", "reports"):
         found = declarations(room)
         if found:
             _print(console, room, {name: read_toml(path).get("title", "") for name, path in found.items()})
-    for kind, catalogue in CATALOGUES.items():
+    for kind in KINDS:
         title = "noise models" if kind == "noise" else f"{kind}s"
-        _print(console, title, {name: _first_line(cls) for name, cls in catalogue.items()})
+        _print(console, title, {name: _first_line(kind, name) for name in (*own(kind), *plugged(kind))})
     _print(console, "datasets", {name: card.title for name, card in CARDS.items()})
 
 
 def _describe(console: Console, name: str, cls: type) -> None:
-    from harness.spec import keywords
+    from harness.spec import keywords, schema
 
     console.print(f"{name}  ({cls.__module__.replace('.', '/')}.py)", style="bold", highlight=False)
     console.print(inspect.getdoc(cls), highlight=False, markup=False)
-    schema = keywords(cls).model_json_schema()["properties"]
+    limits = schema(cls)
     rows = {}
-    for key, field in keywords(cls).model_fields.items():
+    for key, field in keywords(cls).items():
         default = "required" if field.is_required() else f"default {field.default!r}"
-        rows[key] = ", ".join([default, *_limits(schema[key])])
+        rows[key] = ", ".join([default, *_limits(limits[key])])
     _print(console, "hyperparameters", rows)
 
 
@@ -67,5 +64,12 @@ def _print(console: Console, title: str, rows: dict[str, str]) -> None:
     console.print(table, highlight=False)
 
 
-def _first_line(cls: type) -> str:
-    return (inspect.getdoc(cls) or "").splitlines()[0]
+def _first_line(kind: str, name: str) -> str:
+    """What a component says of itself; of another package's that cannot be imported, why not."""
+    from harness.errors import HarnessError
+    from harness.spec import find
+
+    try:
+        return (inspect.getdoc(find(kind, name)) or "").partition("\n")[0]
+    except HarnessError as error:
+        return str(error)

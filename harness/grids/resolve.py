@@ -5,18 +5,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.backbones import BACKBONES
 from harness.backbones.pretrained import folder_sha256
 from harness.data.cards import CARDS
 from harness.errors import HarnessError, suggest
 from harness.evaluation.protocols import PROTOCOLS
-from harness.methods import METHODS
-from harness.noise import NOISE
 from harness.noise.index_file import file_sha256
-from harness.spec import Component, RunSpec, build, resolve
+from harness.spec import KINDS, Component, RunSpec, build, resolve
 from harness.spec.explain import explain
-
-CATALOGUES: dict[str, dict[str, type]] = {"noise": NOISE, "backbone": BACKBONES, "method": METHODS}
 
 
 def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
@@ -32,12 +27,10 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     unknown = [key for key in table if key not in RunSpec.model_fields]
     if unknown:
         raise HarnessError(f"{where}: {unknown[0]}: unknown key; {suggest(unknown[0], RunSpec.model_fields)}")
-    missing = [key for key in ("dataset", "noise", "backbone", "method") if key not in table]
+    missing = [key for key in ("dataset", *KINDS) if key not in table]
     if missing:
         raise HarnessError(f"{where}: {missing[0]}: is missing")
-    components = {
-        kind: resolve(table[kind], catalogue, kind=kind, where=where) for kind, catalogue in CATALOGUES.items()
-    }
+    components = {kind: resolve(table[kind], kind=kind, where=where) for kind in KINDS}
     components["noise"] = _pinned(components["noise"], "path", file_sha256)
     components["backbone"] = _pinned(components["backbone"], "model", folder_sha256)
     try:
@@ -47,7 +40,7 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     for protocol in run.evaluation.protocols or ():
         if protocol not in PROTOCOLS:
             raise HarnessError(f"{where}: evaluation.protocols: {protocol!r}; {suggest(protocol, PROTOCOLS)}")
-    if run.augmentation is not None and BACKBONES[run.backbone.name].reads_pixels:
+    if run.augmentation is not None and run.backbone.cls.reads_pixels:
         raise HarnessError(
             f"{where}: augmentation: touches words and regions, but backbone {run.backbone.name} reads pictures and "
             "tokens of its own; accepted: none; remove augmentation"
@@ -56,9 +49,8 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     if card is not None and card.noise == "real" and run.noise.parameters.get("rate"):
         raise HarnessError(f"{where}: noise.rate: {run.dataset} carries real noise; its rate is 0")
     try:
-        method = build(run.method, METHODS)
-        method.phases(run.schedule.epochs, steps_per_epoch=1_000_000)
-        build(run.noise, NOISE)
+        build(run.method).phases(run.schedule.epochs, steps_per_epoch=1_000_000)
+        build(run.noise)
     except HarnessError as error:
         raise HarnessError(f"{where}: {error}") from None
     return run

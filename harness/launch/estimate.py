@@ -11,7 +11,6 @@ from harness.errors import HarnessError
 from harness.grids import CellSpec
 from harness.launch.display import clock
 from harness.ledger import Cell, Ledger
-from harness.methods import METHODS
 from harness.spec import build
 
 
@@ -70,7 +69,7 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
         epochs = steps = seconds = left = None
         if count is not None:
             per_epoch = -(-count // cell.run.schedule.batch_size)
-            phases = build(cell.run.method, METHODS).phases(cell.run.schedule.epochs, per_epoch)
+            phases = build(cell.run.method).phases(cell.run.schedule.epochs, per_epoch)
             epochs = sum(phase.epochs for phase in phases)
             steps = epochs * per_epoch
             pace = paces.get(_like(cell.run.table()))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.backbones import BACKBONES
 from harness.grids import CellSpec
 
 
@@ -16,7 +15,7 @@ def prepare_data(cells: Sequence[CellSpec], root: Path) -> None:
     from harness.training.data import open_for
     from harness.training.pairs import training_pairs
 
-    pictures = {cell.fingerprint for cell in cells if BACKBONES[cell.run.backbone.name].reads_pixels}
+    pictures = {cell.fingerprint for cell in cells if cell.run.backbone.cls.reads_pixels}
     emoji = {cell.fingerprint for cell in cells if cell.run.dataset == "twemoji"}
     if emoji:
         from harness.data.build import ensure_twemoji

@@ -14,7 +14,7 @@ from typing import Any
 from harness.errors import HarnessError, suggest
 from harness.grids import read_toml
 from harness.launch.engines import ENGINES, Engine
-from harness.spec import build, resolve
+from harness.spec import check
 
 
 def open_engine(launcher: str, jobs: int, profile: Path | None) -> Engine:
@@ -29,5 +29,5 @@ def open_engine(launcher: str, jobs: int, profile: Path | None) -> Engine:
             raise HarnessError(f"{profile}: [{name}]: unknown launcher; {suggest(name, ENGINES)}")
         if not isinstance(table, dict) or "name" in table:
             raise HarnessError(f"{profile}: {name} = {table!r}: write a table [{name}] of settings; `name` is none")
-    settings = resolve({"name": launcher, **tables.get(launcher, {})}, ENGINES, kind=launcher, where=str(profile))
-    return build(settings, ENGINES, jobs)
+    settings = check(ENGINES[launcher], tables.get(launcher, {}), where=str(profile), prefix=launcher)
+    return ENGINES[launcher](jobs, **settings)

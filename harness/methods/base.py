@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
+from harness.spec import Checked
 
 T = TypeVar("T")
 
@@ -226,7 +227,7 @@ class Training(Protocol):
         ...
 
 
-class Method:
+class Method(Checked):
     """One loss over a batch; everything else is optional.
 
     Attributes:

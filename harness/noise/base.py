@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.spec import Checked
+
 Index = NDArray[np.int64]
 Descriptors = Callable[[], NDArray[np.float32]]  # (images, d), rows of length 1; read only when called
 
@@ -17,7 +19,7 @@ def unseen() -> NDArray[np.float32]:
     raise LookupError("this noise model looks at the images: corrupt() needs their descriptors")
 
 
-class NoiseModel:
+class NoiseModel(Checked):
     """Pairs training captions with images, some of them wrong. A rate is the share of captions chosen for
     that."""
 

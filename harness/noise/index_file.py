@@ -9,6 +9,7 @@ from pydantic import Field
 
 from harness.errors import HarnessError
 from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, unseen
+from harness.spec import NotScience
 
 _TOLERANCE = 0.005  # published files keep within 1e-4 of the rate in their name; the next rate is 0.1 away
 
@@ -32,7 +33,9 @@ class IndexFile(NoiseModel):
     the file holds and not where it lies.
     """
 
-    def __init__(self, *, path: str, rate: Annotated[float, Field(ge=0, le=1)], sha256: str = "") -> None:
+    def __init__(
+        self, *, path: Annotated[str, NotScience], rate: Annotated[float, Field(ge=0, le=1)], sha256: str = ""
+    ) -> None:
         self.path = path
         self.rate = rate
         self.sha256 = sha256

@@ -7,7 +7,7 @@ tokens not at all.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from harness.spec import make
 
 TOLERANCE = 1e-5
 
@@ -87,18 +89,17 @@ def _crcl_step(path: Path) -> Iterator[Comparison]:
 
 
 def _baseline_losses(path: Path) -> Iterator[Comparison]:
-    from harness.methods import METHODS, Method, Progress
+    from harness.methods import Progress
 
-    catalogue: Mapping[str, Callable[..., Method]] = METHODS
     for case, arrays in _cases(path, "b"):
         name = case["loss_name"]
         keywords = {key: case[key] for key in ("tau", "q", "margin") if key in case}
         if name.startswith("rcl_"):
-            method = catalogue["rcl"](transform=name.removeprefix("rcl_"), **keywords)
+            method = make("rcl", transform=name.removeprefix("rcl_"), **keywords)
         elif name == "triplet_hardest":
-            method = catalogue["triplet"](warmup_epochs=0, **keywords)
+            method = make("triplet", warmup_epochs=0, **keywords)
         else:
-            method = catalogue[{"triplet_sum": "sum_hinge"}.get(name, name)](**keywords)
+            method = make({"triplet_sum": "sum_hinge"}.get(name, name), **keywords)
         scores = torch.tensor(arrays["sims"], requires_grad=True)
         batch = SimpleNamespace(pair_ids=torch.arange(len(scores)))
         loss = method.loss(scores, batch, {}, Progress(0, 0, 0, 1))["loss"]
@@ -132,7 +133,6 @@ def _tokens(path: Path) -> Iterator[Comparison]:
 def _forward(path: Path, *, backbone: str) -> Iterator[Comparison]:
     """Parameters of a small official model, one batch, and what it made of it in evaluation and in
     training."""
-    from harness.backbones import BACKBONES
     from harness.backbones.official import from_official
 
     arrays = _arrays(path)
@@ -150,7 +150,7 @@ def _forward(path: Path, *, backbone: str) -> Iterator[Comparison]:
         sizes["graph_steps"] = len(graph)
 
     for mode in ("eval", "train"):
-        model = BACKBONES[backbone](regions.shape[2], words, **sizes)
+        model = make(backbone, regions.shape[2], words, **sizes)
         model.load_state_dict(from_official(backbone, weights))
         model.train(mode == "train")
         with torch.no_grad():

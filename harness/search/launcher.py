@@ -15,7 +15,6 @@ from harness.launch.display import Display
 from harness.launch.engines import Engine
 from harness.launch.pool import POLL, RETRIES, Pool, following, sigterm_as_interrupt, worker_command, write_death
 from harness.ledger import Cell, Ledger
-from harness.methods import METHODS
 from harness.search.records import TrialRow, winner, write_trials
 from harness.search.spec import Sweep
 from harness.search.study import Study
@@ -257,7 +256,7 @@ def _short(label: Any) -> str:
 
 
 def _last_piece(run: RunSpec) -> int:
-    return len(build(run.method, METHODS).phases(run.schedule.epochs, steps_per_epoch=1_000_000)) - 1
+    return len(build(run.method).phases(run.schedule.epochs, steps_per_epoch=1_000_000)) - 1
 
 
 def _cost(cell: Cell, host: str) -> tuple[float | None, str]:

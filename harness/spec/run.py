@@ -1,11 +1,14 @@
 """One run: everything that its numbers depend on, and nothing else (no path, device, worker or precision)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from harness.spec.catalogue import KINDS
 from harness.spec.component import Component
+from harness.spec.marks import completed
 
+STORED = "stored"  # context of a table that an earlier version may have written
 Selection = Literal["best_dev_rsum_of_last_piece", "best_dev_rsum", "last"]
 
 
@@ -13,6 +16,11 @@ class Strict(BaseModel):
     """Frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, table: Any, info: ValidationInfo) -> Any:
+        return completed(cls.model_fields, table) if info.context == STORED and isinstance(table, dict) else table
 
 
 class Schedule(Strict):
@@ -68,10 +76,7 @@ class RunSpec(Strict):
         return self.model_dump(mode="json")
 
     @classmethod
-    def from_table(cls, table: dict[str, Any]) -> "RunSpec":
-        """A run from what `table` gave, as stored in a cell."""
-        return cls(**{**table, **{kind: _component(table[kind]) for kind in ("noise", "backbone", "method")}})
-
-
-def _component(flat: dict[str, Any]) -> Component:
-    return Component(name=flat["name"], parameters={k: v for k, v in flat.items() if k != "name"})
+    def from_table(cls, table: dict[str, Any]) -> Self:
+        """A run from what `table` gave, as stored in a cell: keywords added since have their neutral values."""
+        components = {kind: Component.stored(kind, table[kind]) for kind in KINDS}
+        return cls.model_validate({**table, **components}, context=STORED)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.backbones import BACKBONES, Reader
+from harness.backbones import Reader
 from harness.data import Dataset, PixelDataset, open_dataset
 from harness.spec import RunSpec
 
@@ -14,7 +14,7 @@ def open_for(run: RunSpec, root: Path) -> Dataset:
         HarnessError: it is not there, or the model that reads it is not. Pixels are missed when a split is opened.
     """
     dataset = open_dataset(run.dataset, root)  # first: a model may be a download
-    return read_by(BACKBONES[run.backbone.name].reader(**run.backbone.parameters), dataset)
+    return read_by(run.backbone.cls.reader(**run.backbone.parameters), dataset)
 
 
 def read_by(reader: Reader | None, dataset: Dataset) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 from harness.data import Dataset, Split
 from harness.data.descriptors import image_descriptors
 from harness.errors import HarnessError
-from harness.noise import NOISE
+from harness.noise import NoiseModel
 from harness.seeds import rng_for
 from harness.spec import RunSpec, build
 
@@ -46,7 +46,7 @@ def training_pairs(run: RunSpec, dataset: Dataset) -> TrainingPairs:
     split = dataset.split("train")
     noise = run.noise
     rng = rng_for("noise", run.dataset, noise.name, noise.parameters.get("rate", 0.0), run.seed)
-    model = build(noise, NOISE)
+    model: NoiseModel = build(noise)
     try:
         paired = model.corrupt(split.image_of_caption, rng, partial(image_descriptors, dataset))
     except HarnessError as error:

@@ -15,12 +15,11 @@ from typing import Any
 
 import torch
 
-from harness.backbones import BACKBONES, Backbone
+from harness.backbones import Backbone
 from harness.data import Augmentation, Dataset, PairReader
 from harness.distributed import any_rank, broadcast, rank, world
 from harness.evaluation import correspondence, protocols, scoring
 from harness.ledger import Cell
-from harness.methods import METHODS
 from harness.methods.base import Feed, Method, Phase
 from harness.seeds import seed_for
 from harness.spec import RunSpec, build
@@ -79,7 +78,7 @@ class Trainer:
             pin_memory=machine.pins(self.device),
         )
         self.feeds = Feeds(self.reader, dataset, run.seed)
-        self.method: Method = build(run.method, METHODS)
+        self.method: Method = build(run.method)
         usual = steps_of(self.feeds.all_pairs, run.schedule.batch_size)
         self.phases: list[Phase] = list(self.method.phases(run.schedule.epochs, usual))
         for size in {self._batch_size(phase) for phase in self.phases}:
@@ -237,7 +236,7 @@ class Trainer:
     def _initialise(self, number: int) -> Network:
         run = self.run
         torch.manual_seed(seed_for("init", run.seed, self.at.piece, *((number,) if number else ())))
-        backbone: Backbone = build(run.backbone, BACKBONES, self.dataset.region_dim, self.dataset.vocabulary_size)
+        backbone: Backbone = build(run.backbone, self.dataset.region_dim, self.dataset.vocabulary_size)
         return Network(backbone.to(self.device), self.method.parts(), run.schedule, self.machine)
 
     def _set_rates(self) -> None:

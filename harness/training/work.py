@@ -21,7 +21,7 @@ from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
 from harness.files import write_array, write_arrays
 from harness.ledger import Cell, Claim, ClaimLost
-from harness.spec import RunSpec
+from harness.spec import RunSpec, provenance
 from harness.training.data import open_for
 from harness.training.machine import Machine, environment
 from harness.training.passes import score_pairs
@@ -138,7 +138,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
                 "pairs": len(trainer.pairs),
                 "test_is_dev": dataset.split("test").image_ids == dataset.split("dev").image_ids,
             },
-            "environment": environment(machine, trainer.device),
+            "environment": environment(machine, trainer.device) | {"imported": provenance(run) or None},
             "seconds": trainer.seconds,
             "steps": trainer.at.steps,
             "parameters": sum(p.numel() for backbone in backbones for p in backbone.parameters()),
