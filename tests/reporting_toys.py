@@ -67,7 +67,8 @@ def train(ledger: Ledger, cell: CellSpec, *, protocol: str = "1k", rsum: float |
     result = {
         "fingerprint": cell.fingerprint,
         "finished": "2023-11-14T22:33:20+00:00",
-        "best": {"piece": 0, "epoch": 0, "dev/rsum": rsum + 1},
+        "selection": cell.run.evaluation.selection,
+        "best": {"piece": 0, "epoch": 0, "epochs": 0, "dev/rsum": rsum + 1},
         "test": {protocol: test},
         "dev": {**test, "rsum": rsum + 1},
         "labels": {"labels/auc": 0.9},

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ledger_toys import IMPORTABLE, a_spec
 from toy import harness, write_grid
 
 from harness.launch import pool
@@ -21,25 +22,29 @@ method.name = "infonce"
 schedule.epochs = 1
 """
 # Works for the seconds that its cell names, a tenth a step, and continues where it was stopped.
-WORKER = """
+WORKER = (
+    IMPORTABLE
+    + """
 import signal, sys, time
 from pathlib import Path
 from harness.ledger import Cell, Claim
+from ledger_toys import a_result, a_row
 
 cell = Cell(Path(sys.argv[1]))
 claim = Claim.take(cell.folder)
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-for step in range(len(cell.rows()), round(10 * cell.spec["run"])):
+for step in range(len(cell.rows()), round(10 * cell.spec["run"]["seconds"])):
     time.sleep(0.1)
-    cell.append_row({"epoch": step})
+    cell.append_row(a_row(step))
     cell.path("checkpoint.pt").touch()
     if stop:
         claim.release()
         sys.exit(130)
-cell.write_result({"test": {}, "dev": {"rsum": 300.0}, "labels": {}, "seconds": 1.0, "steps": 1})
+cell.write_result(a_result(seconds=1.0))
 claim.release()
 """
+)
 
 
 def cells_of(folder: Path, **seconds: float) -> list[Cell]:
@@ -47,7 +52,7 @@ def cells_of(folder: Path, **seconds: float) -> list[Cell]:
     for name, needed in seconds.items():
         cell = Cell(folder / name)
         cell.folder.mkdir(parents=True)
-        cell.path("spec.json").write_text(json.dumps({"cell": name, "run": needed}))
+        cell.path("spec.json").write_text(json.dumps(a_spec(name, cell=name, run={"seconds": needed})))
         cells.append(cell)
     return cells
 
@@ -79,15 +84,15 @@ def test_a_spent_budget_stops_after_a_checkpoint_and_the_next_launcher_continues
     monkeypatch.setattr(pool, "worker_command", lambda *_: lambda cell: [sys.executable, str(worker), str(cell.folder)])
     long, last, short = cells = cells_of(tmp_path / "runs", long=20, last=3, short=0.1)
     began = time.monotonic()
-    budget = Budget(4, {"long": 20.0, "last": 20.0, "short": 0.1})
+    budget = Budget(8, {"long": 20.0, "last": 20.0, "short": 0.1})  # seconds; two workers start in them
     states = pool.run_cells(cells, data=tmp_path, engine=Local(1), budget=budget)
-    assert 4 <= time.monotonic() - began < 15
+    assert 8 <= time.monotonic() - began < 19
     assert states == {long: "interrupted", last: "waiting", short: "done"}
     assert 0 < len(long.rows()) < 200
     assert long.failure() is None
     assert "stopped long" in capfd.readouterr().out
     stopped_at = len(long.rows())
-    long.path("spec.json").write_text(json.dumps({"cell": "long", "run": stopped_at / 10 + 0.2}))
+    long.path("spec.json").write_text(json.dumps(a_spec("long", run={"seconds": stopped_at / 10 + 0.2})))
     del long.spec
     states = pool.run_cells([long], data=tmp_path, engine=Local(1))
     assert states == {long: "done"}

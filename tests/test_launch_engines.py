@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_toys import a_result, a_spec
 from toy import harness
 
 from harness.cli import options
@@ -26,7 +27,7 @@ from harness.ledger import Cell
 WORKER = """
 import json, os, signal, sys, time
 from pathlib import Path
-how = json.loads((Path(sys.argv[1]) / "spec.json").read_text())["run"]
+how = json.loads((Path(sys.argv[1]) / "spec.json").read_text())["run"]["how"]
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"], flush=True)
 if how == "wait":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
@@ -41,7 +42,7 @@ sys.exit(how)
 def cell_that(folder: Path, how: int | str, name: str = "cell") -> Cell:
     cell = Cell(folder / name)
     cell.folder.mkdir(parents=True)
-    cell.path("spec.json").write_text(json.dumps({"cell": name, "run": how}))
+    cell.path("spec.json").write_text(json.dumps(a_spec(name, cell=name, run={"how": how})))
     return cell
 
 
@@ -163,7 +164,7 @@ def test_a_cell_that_a_dead_worker_still_seems_to_hold_is_started_again(
         if number == 1:  # the worker of a requeued job finds the claim of the one whose node died
             claim_elsewhere(cell, silent=59)
         else:
-            cell.write_result({"test": {}, "dev": {"rsum": 1.0}, "labels": {}, "seconds": 1.0})
+            cell.write_result(a_result())
 
     engine = Scripted([3, 0], after)
     cell = cell_that(tmp_path, 0)

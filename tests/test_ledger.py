@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_toys import a_result, a_row, a_spec
 
 from harness.errors import HarnessError
 from harness.files import read_json, write_atomic, write_json
 from harness.ledger import Cell, Claim, ClaimLost, Ledger, claim
 
-SPEC: dict[str, Any] = {"fingerprint": "f" * 16, "grid": "g", "cell": "crcl seed=0", "labels": {}, "run": {}}
-
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Cell:
-    return Ledger(tmp_path).add(SPEC)
+    return Ledger(tmp_path).add(a_spec())
 
 
 def test_states_follow_the_files(cell: Cell) -> None:
@@ -33,7 +32,7 @@ def test_states_follow_the_files(cell: Cell) -> None:
     cell.write_failure("boom", "Traceback", {})
     assert cell.state() == "failed"
     assert (cell.failure() or {})["error"] == "boom"
-    cell.write_result({"test": {}})
+    cell.write_result(a_result())
     assert cell.state() == "done"
     assert cell.failure() is None
 
@@ -115,8 +114,8 @@ def test_the_heartbeat_says_what_was_reported(cell: Cell) -> None:
 
 
 def test_a_torn_last_row_is_no_row(cell: Cell) -> None:
-    cell.append_row({"epoch": 0, "values": {"a": 1.0}})
-    cell.append_row({"epoch": 1, "values": {"a": float("nan")}})
+    cell.append_row(a_row(0))
+    cell.append_row(a_row(1, values={"a": float("nan")}))
     with open(cell.path("metrics.jsonl"), "a") as file:
         file.write('{"epoch": 2, "val')
     assert [row["epoch"] for row in cell.rows()] == [0, 1]
@@ -152,8 +151,8 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
 
 def test_a_run_is_found_by_the_beginning_of_its_fingerprint_or_its_name(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    first = ledger.add({**SPEC, "fingerprint": "abc1", "cell": "one"})
-    ledger.add({**SPEC, "fingerprint": "abd2", "cell": "two"})
+    first = ledger.add(a_spec("abc1", cell="one"))
+    ledger.add(a_spec("abd2", cell="two"))
     assert ledger.find("abc").folder == first.folder
     assert ledger.find("two").fingerprint == "abd2"
     with pytest.raises(HarnessError, match="2 runs fit 'ab'"):

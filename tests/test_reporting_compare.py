@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ledger_toys import a_dataset, a_result, a_row
 from toy import harness
 
 from harness.data import open_dataset
@@ -53,17 +54,15 @@ def make_cell(
     for epoch in range(epochs):
         values = {"dev/rsum": 300.0 + 10 * epoch + number}
         values |= {"labels/auc": 0.6 + 0.1 * epoch} if labels else {}
-        row = {"epoch": epoch, "piece": epoch // 2, "epoch_in_piece": epoch % 2, "values": values}
-        cell.append_row(row)
+        cell.append_row(a_row(epoch, piece=epoch // 2, epoch_in_piece=epoch % 2, values=values))
     if done:
         usual: dict[str, Any] = {
             "test": {"full": metrics(ranks)} if ranks else {},
             "best": {"piece": 1, "epoch": 1, "epochs": 3, "dev/rsum": 330.0 + number},
-            "noise": {"sha256": "ab" * 32},
-            "dataset": {"name": dataset, "digest": "cd" * 32},
+            "dataset": a_dataset(name=dataset),
             "environment": ENVIRONMENT,
         }
-        cell.write_result({**usual, **result})
+        cell.write_result(a_result(**{**usual, **result}))
     if ranks and kept:
         arrays = {f"full/{key}": value for key, value in vars(ranks).items()}
         np.savez_compressed(cell.path("ranks.npz"), **arrays)
@@ -145,7 +144,7 @@ def test_few_that_differ_are_all_that_is_listed() -> None:
 
 
 def test_queries_are_called_by_caption_where_the_data_is(tmp_path: Path, toy_data: Path) -> None:
-    about = {"name": "toy", "digest": open_dataset("toy", toy_data).digest()}
+    about = a_dataset(digest=open_dataset("toy", toy_data).digest())
     a, b = (make_cell(tmp_path, ranks, dataset=about["name"]) for ranks in (GOOD, BAD))
     for cell in (a, b):
         cell.write_result({**(cell.result() or {}), "dataset": about})
@@ -215,10 +214,10 @@ def test_the_same_run_twice(tmp_path: Path) -> None:
 def test_warnings(tmp_path: Path) -> None:
     a = make_cell(tmp_path, GOOD)
     assert compared(a, make_cell(tmp_path, BAD))[0].warnings == []
-    pairs = make_cell(tmp_path, BAD, noise={"sha256": "12" * 32})
+    pairs = make_cell(tmp_path, BAD, noise={"realised_rate": 0.4, "sha256": "12" * 32})
     assert "**Warning:** the training pairs differ (noise.npy abababab and 12121212):" in compared(a, pairs)[1]
     data = make_cell(tmp_path, BAD, dataset="toy")
-    data.write_result({**(data.result() or {}), "dataset": {"name": "toy", "digest": "ef" * 32, "test_is_dev": True}})
+    data.write_result({**(data.result() or {}), "dataset": a_dataset(digest="ef" * 32, test_is_dev=True)})
     comparison, text = compared(a, data)
     assert "**Warning:** the data sets differ (digest cdcdcdcd and efefefef)" in text
     assert "**Warning:** dev doubles as test" in text

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_toys import a_result, a_row
 
 from harness.ledger import Cell, Ledger
 from harness.reporting.diagnosis import diagnose
@@ -25,9 +26,9 @@ def a_run(
         row = {k: (values[k][epoch] if isinstance(values.get(k), list) else values.get(k, v)) for k, v in GOOD.items()}
         row = {key: value for key, value in row.items() if value is not None}
         in_piece = epoch - pieces.index(piece)
-        cell.append_row({"epoch": epoch, "piece": piece, "epoch_in_piece": in_piece, "values": row})
+        cell.append_row(a_row(epoch, piece=piece, epoch_in_piece=in_piece, values=row))
     if rsum is not None:
-        cell.write_result({"best": {"dev/rsum": rsum}})
+        cell.write_result(a_result(best={"piece": 0, "epoch": 0, "epochs": 0, "dev/rsum": rsum}))
     return cell
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ledger_toys import a_row
 from page_toys import HOSTILE, Elements, hostile_report, listing_report, toy_page, toy_report, toy_runs, url
 from reporting_toys import rsum_of
 
@@ -208,7 +209,7 @@ def test_findings_are_counted_over_all_runs_and_the_found_ones_told(tmp_path: Pa
     crcl = [cell for cell in grid.cells if cell.labels["method"] == "crcl"]
     for number, cell in enumerate(crcl):
         values = {**base, "labels/share_zero": 0.99 if number == 2 else 0.4}
-        ledger.cell(cell.fingerprint).append_row({"epoch": 0, "piece": 0, "epoch_in_piece": 0, "values": values})
+        ledger.cell(cell.fingerprint).append_row(a_row(0, values=values))
     said = the_page([toy_report(tmp_path, ledger)], ledger, tmp_path).said("findings")
     assert "9 of 18 runs could be judged; something was found in 1 run." in said
     assert "the labels collapsed 1 8 9" in said  # found, not found, not judged

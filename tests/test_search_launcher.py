@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ledger_toys import IMPORTABLE
 from test_search_spec import BETA, write
 
 from harness.launch.engines.local import Local
@@ -21,10 +22,13 @@ from harness.search.study import Study
 
 # Claims its cell as a worker does, writes a row for each of its epochs and continues at the row where it was stopped.
 # Its dev rSum is 300 - 100 |beta - 0.6|, reached from below; under beta = 0.3 it is slow, and falls.
-WORKER = """
+WORKER = (
+    IMPORTABLE
+    + """
 import signal, socket, sys, time
 from pathlib import Path
 from harness.ledger import Cell, Claim
+from ledger_toys import a_result, a_row
 
 cell, pause = Cell(Path(sys.argv[1])), float(sys.argv[2])
 claim = Claim.take(cell.folder)
@@ -38,17 +42,16 @@ print("begun at", len(cell.rows()), flush=True)
 for epoch in range(len(cell.rows()), 8):
     time.sleep(pause if beta > 0.3 else 10 * pause)
     dev = {"dev/rsum": rsum - 50 / (1 + epoch % 4) if beta > 0.3 else rsum - 10 * (epoch % 4)}
-    cell.append_row({"epoch": epoch, "piece": epoch // 4, "epoch_in_piece": epoch % 4, "step": epoch,
-                     "time": time.time(), "seconds": 1.0, "values": dev, "steps": []})
+    cell.append_row(a_row(epoch, piece=epoch // 4, epoch_in_piece=epoch % 4, seconds=1.0, values=dev))
     cell.path("checkpoint.pt").touch()
     if stop:
         claim.release()
         sys.exit(130)
-cell.write_result({"dev": {"rsum": rsum}, "test": {}, "labels": {}, "seconds": 8.0,
-                   "environment": {"hostname": socket.gethostname()}})
+cell.write_result(a_result(dev={"rsum": rsum}, environment={"hostname": socket.gethostname()}))
 claim.release()
 print("done:", cell.name)
 """
+)
 
 
 @pytest.fixture

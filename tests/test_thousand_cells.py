@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ledger_toys import IMPORTABLE, a_result, a_row
 from toy import harness, write_grid
 
 from harness.cli import status
@@ -43,10 +44,13 @@ STEPS = 128  # of a cell over the toy data
 NEEDLESS = {"torch._dynamo", "torch._inductor", "transformers", "sklearn", "scipy", "nltk", "pandas", "matplotlib"}
 NEEDLESS |= {"mlflow", "optuna", "ray", "submitit"}
 # Claims its cell as a worker does and tells its cell each time that it trains.
-WORKER = """
+WORKER = (
+    IMPORTABLE
+    + """
 import sys, time
 from pathlib import Path
 from harness.ledger import Cell, Claim
+from ledger_toys import a_result
 
 cell = Cell(Path(sys.argv[1]))
 claim = Claim.take(cell.folder)
@@ -56,9 +60,10 @@ if cell.state() != "done":
     with open(cell.path("trained.txt"), "a") as file:
         file.write("once\\n")
     time.sleep(0.05)
-    cell.write_result({"test": {}, "dev": {"rsum": 300.0}, "labels": {}, "seconds": 10.0, "steps": 128})
+    cell.write_result(a_result(seconds=10.0, steps=128))
 claim.release()
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ def begin(grid: Grid, runs: Path, *, done: int) -> list[Cell]:
         cell.folder.mkdir(parents=True)
         cell.path("spec.json").write_text(json.dumps(planned.entry(grid.name)))  # the ledger's own way syncs the disk
         if number < done:
-            result = {"test": {"full": {"rsum": 320.5}}, "labels": {}, "seconds": 10.0, "steps": STEPS}
+            result = a_result(test={"full": {"rsum": 320.5}}, seconds=10.0, steps=STEPS)
             cell.path("result.json").write_text(json.dumps(result))
         cells.append(cell)
     return cells
@@ -122,7 +127,7 @@ def test_status_tells_where_since_when_and_what_is_left(grid: Grid, tmp_path: Pa
     cells = begin(grid, tmp_path, done=990)
     claim = Claim.take(cells[990].folder)
     assert claim is not None
-    cells[991].append_row({"epoch": 0, "step": STEPS // 4, "seconds": 3.0, "values": {}})
+    cells[991].append_row(a_row(0, step=STEPS // 4, seconds=3.0))
     cells[991].path("checkpoint.pt").touch()
     cells[992].write_failure("the loss became nan", "", {})
     position = {"piece": 0, "pieces": 1, "epoch": 1, "epochs": 4, "step": 5, "steps": 32}

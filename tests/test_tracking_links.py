@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ledger_toys import a_result
 
 from harness.ledger import Cell, Ledger
 from harness.tracking import forget, mirror_cell, open_store
@@ -13,7 +14,7 @@ def finished(runs: Path, fingerprint: str) -> Cell:
     labels = {"method": "crcl"}
     run = {"dataset": "toy", "seed": 0, "method": {"name": "crcl"}, "noise": {"name": "caption_level"}}
     cell = Ledger(runs).add({"fingerprint": fingerprint, "grid": "toy", "cell": "crcl", "labels": labels, "run": run})
-    cell.write_result({"fingerprint": fingerprint, "finished": "2023-11-14T22:33:20+00:00", "test": {}})
+    cell.write_result(a_result(fingerprint=fingerprint))
     return cell
 
 

@@ -57,7 +57,8 @@ def result(protocols: tuple[str, ...] = ("full",)) -> dict[str, Any]:
     return {
         "fingerprint": "f" * 16,
         "finished": "2023-11-14T22:33:20+00:00",
-        "best": {"piece": 0, "epoch": 1, "dev/rsum": 101.0},
+        "selection": "best_dev_rsum",
+        "best": {"piece": 0, "epoch": 1, "epochs": 1, "dev/rsum": 101.0},
         "test": dict.fromkeys(protocols, metrics),
         "dev": {"rsum": 101.0},
         "labels": {"labels/auc": 0.9},

@@ -16,6 +16,8 @@
     result.json        the figures at the end; a cell with a result is done
     failure.json       why it failed, with the traceback
     log.txt            what the worker printed
+
+schema.py has the keys of those that a later version must read.
 """
 
 from harness.ledger.cell import Cell, Ledger

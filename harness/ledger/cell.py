@@ -3,14 +3,15 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import HarnessError
 from harness.files import json_line, read_json, write_atomic, write_json
-from harness.ledger import claim
+from harness.ledger import claim, schema
+from harness.spec.fingerprint import ALGORITHM
 
 State = Literal["waiting", "running", "interrupted", "failed", "done"]
 
@@ -27,11 +28,15 @@ class Cell:
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """{"fingerprint", "grid", "cell", "labels", "run"}, of a trial also {"sweep", "trial"}; see `Ledger.add`."""
-        spec = read_json(self.folder / "spec.json")
+        """What is trained here, as `schema.Spec`.
+
+        Raises:
+            HarnessError: spec.json is missing, damaged or of a later version.
+        """
+        spec = read_json(self.path("spec.json"))
         if spec is None:
             raise HarnessError(f"{self.folder}: holds no spec.json, so it is not a cell of this ledger")
-        return dict(spec)
+        return schema.SPEC.read(spec, self.path("spec.json"))
 
     @property
     def name(self) -> str:
@@ -56,15 +61,27 @@ class Cell:
         return read_json(self.path("heartbeat.json")) or {}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One per finished epoch, in order. A line torn by a crash is not a row."""
+        """One `schema.Row` per finished epoch, in order. A line torn by a crash is not a row.
+
+        Raises:
+            HarnessError: a line is damaged or of a later version.
+        """
+        path = self.path("metrics.jsonl")
         try:
-            lines = self.path("metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [_row(line, number, path) for number, line in enumerate(lines, start=1) if line.endswith("\n")]
 
     def result(self) -> dict[str, Any] | None:
-        return read_json(self.path("result.json"))
+        """The figures at the end, as `schema.Result`, and None before it.
+
+        Raises:
+            HarnessError: the file is damaged or of a later version.
+        """
+        path = self.path("result.json")
+        result = read_json(path)
+        return None if result is None else schema.RESULT.read(result, path)
 
     def failure(self) -> dict[str, Any] | None:
         """{"error": one line, "traceback", "time", "position"} or None."""
@@ -72,9 +89,16 @@ class Cell:
 
     # -- for the holder of the claim -------------------------------------------------------------------------------
 
-    def append_row(self, row: dict[str, Any]) -> None:
-        with open(self.path("metrics.jsonl"), "a", encoding="utf-8") as file:
-            file.write(json_line(row))
+    def append_row(self, row: Mapping[str, Any]) -> None:
+        """The row of an epoch that has just ended: the keys of `schema.Row` but the format.
+
+        Raises:
+            HarnessError: a key is missing, so that nobody could read the row.
+        """
+        path = self.path("metrics.jsonl")
+        line = json_line(schema.ROW.read({"format": schema.FORMAT, **row}, path))
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
@@ -83,8 +107,14 @@ class Cell:
         rows = [row for row in self.rows() if row["epoch"] < epochs]
         write_atomic(self.path("metrics.jsonl"), "".join(map(json_line, rows)).encode())
 
-    def write_result(self, result: dict[str, Any]) -> None:
-        write_json(self.path("result.json"), result)
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """What makes a cell done: the keys of `schema.Result` but its two versions, which are put in here.
+
+        Raises:
+            HarnessError: a key is missing, so that nobody could read the result.
+        """
+        path = self.path("result.json")
+        write_json(path, schema.RESULT.read({"format": schema.FORMAT, "algorithm": ALGORITHM, **result}, path))
         self.path("failure.json").unlink(missing_ok=True)
 
     def write_failure(self, error: str, traceback: str, position: dict[str, Any]) -> None:
@@ -100,12 +130,15 @@ class Ledger:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def add(self, spec: dict[str, Any]) -> Cell:
-        """The cell of a spec, made if it is not there yet. The first grid that asks for a cell names it."""
+    def add(self, spec: Mapping[str, Any]) -> Cell:
+        """The cell of a spec, made if it is not there yet. The first grid that asks for a cell names it.
+
+        spec: the keys of `schema.Spec`, without the format.
+        """
         cell = self.cell(spec["fingerprint"])
         if not cell.path("spec.json").exists():
             cell.folder.mkdir(parents=True, exist_ok=True)
-            write_json(cell.path("spec.json"), spec)
+            write_json(cell.path("spec.json"), {"format": schema.FORMAT, **spec})
         return cell
 
     def cell(self, fingerprint: str) -> Cell:
@@ -131,6 +164,14 @@ class Ledger:
         if found:
             raise HarnessError(f"{self.root}: {len(found)} runs fit {word!r}: {_listed(found)}; give more letters")
         raise HarnessError(f"{self.root}: no run is called {word!r}; there are: {_listed(cells) or 'none yet'}")
+
+
+def _row(line: str, number: int, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise HarnessError(f"{path}: line {number} is damaged ({error}); delete the line to go on without it") from None
+    return schema.ROW.read(row, path)
 
 
 def _listed(cells: Iterable[Cell], most: int = 6) -> str:
