@@ -100,7 +100,7 @@ def test_alternatives_are_the_largest_of_the_whole_matrix(name: str, toy_data: P
     paired = rng.permutation(split.image_of_caption)
     shown = rng.choice(len(paired), 30, replace=False)
     shown[1] = np.flatnonzero(paired == paired[shown[0]])[-1]  # two pairs of one picture
-    found = best_alternatives(backbone, split, paired, shown, "cpu")
+    found = best_alternatives([backbone], split, paired, shown, "cpu")
     scores = score_matrix(backbone, split, "cpu").numpy()  # (images, captions)
     for row, pair in enumerate(shown):
         pictures = {image: scores[image, pair] for image in range(len(scores)) if image != paired[pair]}
@@ -119,7 +119,7 @@ def test_one_picture_has_no_other(toy_data: Path) -> None:
     dataset = open_dataset("toy", toy_data)
     split = dataset.split("train").images(1)
     backbone = BACKBONES["vse_infinity"](dataset.region_dim, len(dataset.vocabulary))
-    found = best_alternatives(backbone, split, split.image_of_caption, np.array([2]), "cpu")
+    found = best_alternatives([backbone], split, split.image_of_caption, np.array([2]), "cpu")
     assert (found.picture.tolist(), found.caption.tolist()) == ([-1], [-1])
 
 

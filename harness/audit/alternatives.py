@@ -4,7 +4,7 @@ Whole training set against the shown pairs alone, block by block: each image and
 dropped, so that SAF and SGR, which keep 36 vectors for an image, stay within memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from harness.backbones.base import Backbone, Encoded
 from harness.data.dataset import Split
+from harness.evaluation.encoding import encode_images, encode_texts
 from harness.evaluation.scoring import evaluating
 
 BLOCK = 128  # images or captions encoded and compared at once, as in evaluation
@@ -43,41 +44,53 @@ class Alternatives:
 
 
 def best_alternatives(
-    backbone: Backbone, split: Split, paired_image: Index, shown: Index, device: torch.device | str
+    backbones: Sequence[Backbone], split: Split, paired_image: Index, shown: Index, device: torch.device | str
 ) -> Alternatives:
     """The best other picture and caption of each pair in `shown` (ids), in the whole split.
 
-    Among equal similarities the first that was compared wins, so the same call gives the same answer.
+    backbones: the networks of a run, which judge by the mean of their similarities. Among equal similarities the first
+    that was compared wins, so the same call gives the same answer.
     """
-    with evaluating(backbone.to(device)):
-        pictures = _best_pictures(backbone, split, paired_image, shown, device)
+    networks = [backbone.to(device) for backbone in backbones]
+    with evaluating(*networks):
+        pictures = _best_pictures(networks, split, paired_image, shown, device)
         images, row_of = np.unique(paired_image[shown], return_inverse=True)
-        captions = _best_captions(backbone, split, paired_image, images, device)
+        captions = _best_captions(networks, split, paired_image, images, device)
     return Alternatives(shown, pictures.index, pictures.score, captions.index[row_of], captions.score[row_of])
 
 
 def _best_pictures(
-    backbone: Backbone, split: Split, paired_image: Index, shown: Index, device: torch.device | str
+    networks: Sequence[Backbone], split: Split, paired_image: Index, shown: Index, device: torch.device | str
 ) -> "_Best":
-    texts = Encoded.cat([_texts(backbone, split, rows, device) for rows in _blocks(shown)])
+    texts = [Encoded.cat([encode_texts(n, split, rows, device) for rows in _blocks(shown)]) for n in networks]
     best = _Best(len(shown))
     for rows in _blocks(np.arange(len(split.regions))):
-        images = _images(backbone, split, rows, device)
-        scores = [backbone.similarity(images, texts.rows(shard)) for shard in _shards(len(shown))]
-        best.offer(torch.cat(scores, dim=1).T, rows, left_out=paired_image[shown][:, None] == rows)
+        scores = [
+            torch.cat([network.similarity(images, own.rows(shard)) for shard in _shards(len(shown))], dim=1)
+            for network, own in zip(networks, texts, strict=True)
+            for images in [encode_images(network, split, rows, device)]
+        ]
+        best.offer(_mean(scores).T, rows, left_out=paired_image[shown][:, None] == rows)
     return best
 
 
 def _best_captions(
-    backbone: Backbone, split: Split, paired_image: Index, chosen: Index, device: torch.device | str
+    networks: Sequence[Backbone], split: Split, paired_image: Index, chosen: Index, device: torch.device | str
 ) -> "_Best":
-    images = Encoded.cat([_images(backbone, split, rows, device) for rows in _blocks(chosen)])
+    images = [Encoded.cat([encode_images(n, split, rows, device) for rows in _blocks(chosen)]) for n in networks]
     best = _Best(len(chosen))
     for rows in _blocks(np.argsort(split.captions.lengths, kind="stable")):  # of about one length: little padding
-        texts = _texts(backbone, split, rows, device)
-        scores = [backbone.similarity(images.rows(shard), texts) for shard in _shards(len(chosen))]
-        best.offer(torch.cat(scores), rows, left_out=chosen[:, None] == paired_image[rows])
+        scores = [
+            torch.cat([network.similarity(own.rows(shard), texts) for shard in _shards(len(chosen))])
+            for network, own in zip(networks, images, strict=True)
+            for texts in [encode_texts(network, split, rows, device)]
+        ]
+        best.offer(_mean(scores), rows, left_out=chosen[:, None] == paired_image[rows])
     return best
+
+
+def _mean(scores: Sequence[Tensor]) -> Tensor:
+    return scores[0] if len(scores) == 1 else torch.stack(list(scores)).mean(dim=0)
 
 
 class _Best:
@@ -94,16 +107,6 @@ class _Best:
         top = block[np.arange(len(block)), column]
         better = top > self.score
         self.score[better], self.index[better] = top[better], candidates[column[better]]
-
-
-def _images(backbone: Backbone, split: Split, rows: Index, device: torch.device | str) -> Encoded:
-    regions = torch.from_numpy(split.gather(rows)).to(device)  # (B, R, D)
-    return backbone.encode_images(regions, torch.full((len(rows),), regions.shape[1], device=device))
-
-
-def _texts(backbone: Backbone, split: Split, rows: Index, device: torch.device | str) -> Encoded:
-    tokens, lengths = (torch.from_numpy(array).to(device) for array in split.captions.padded(rows))
-    return backbone.encode_texts(tokens, lengths)
 
 
 def _blocks(rows: Index) -> Iterator[Index]:

@@ -77,7 +77,7 @@ def write_audit(
         shown = np.concatenate([shown, called[~np.isin(called, shown)]])
     split = evidence.pairs.split
     say(f"comparing {len(shown):,} pairs with {len(split.regions):,} pictures and {len(split.captions):,} captions")
-    found = best_alternatives(evidence.backbone, split, evidence.pairs.paired_image, shown, device)
+    found = best_alternatives(evidence.backbones, split, evidence.pairs.paired_image, shown, device)
 
     detection = detect(~evidence.pairs.clean[ranking.order], ranking.ties) if evidence.known else None
     summary = _summary(evidence, ranking, found, detection, min(top, len(evidence.pairs)))

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.backbones import Backbone
-from harness.backbones.weights import load_backbone
+from harness.backbones.weights import load_networks
 from harness.data import Dataset, PairReader
 from harness.errors import HarnessError
 from harness.ledger import Cell
@@ -35,7 +35,7 @@ class Evidence:
     run: RunSpec
     dataset: Dataset
     pairs: TrainingPairs
-    backbone: Backbone
+    backbones: list[Backbone]
     label: Floats | None
     match: Floats
     similarity: Floats
@@ -70,7 +70,7 @@ def gather(cell: Cell, run: RunSpec, dataset: Dataset, device: torch.device) -> 
         raise HarnessError(
             f"{cell.folder}: has no model.safetensors, so nothing can be compared; delete the folder and train it again"
         )
-    backbone = load_backbone(cell.path("model.safetensors"))
+    backbones = load_networks(cell.path("model.safetensors"))
     notes: list[str] = []
     label = np.load(cell.path("labels.npy")) if cell.path("labels.npy").exists() else None
     if cell.path("pairs.npz").exists():
@@ -78,7 +78,7 @@ def gather(cell: Cell, run: RunSpec, dataset: Dataset, device: torch.device) -> 
             match, similarity = seen["match"], seen["similarity"]
     else:
         notes.append("The run is of a version that kept no pairs.npz: match and similarity were computed now.")
-        match, similarity = _scored_now(backbone, run, dataset, pairs, device)
+        match, similarity = _scored_now(backbones, run, pairs, device)
     pieces = [int(row["piece"]) for row in cell.rows()]
     history = None
     if label is not None:
@@ -88,7 +88,7 @@ def gather(cell: Cell, run: RunSpec, dataset: Dataset, device: torch.device) -> 
         else:
             notes.append("The run is of a version that kept no label_history.npy: train it again to see histories.")
     unknown = why_unknown(dataset, pairs)
-    return Evidence(cell, run, dataset, pairs, backbone, label, match, similarity, history, pieces, unknown, notes)
+    return Evidence(cell, run, dataset, pairs, backbones, label, match, similarity, history, pieces, unknown, notes)
 
 
 def why_unknown(dataset: Dataset, pairs: TrainingPairs) -> str | None:
@@ -115,10 +115,10 @@ def _same_data(cell: Cell, dataset: Dataset, pairs: TrainingPairs) -> None:
 
 
 def _scored_now(
-    backbone: Backbone, run: RunSpec, dataset: Dataset, pairs: TrainingPairs, device: torch.device
+    backbones: list[Backbone], run: RunSpec, pairs: TrainingPairs, device: torch.device
 ) -> tuple[Floats, Floats]:
     seen = score_pairs(
-        [backbone.to(device)], PairReader(pairs.split, pairs.paired_image), pairs.clean,
+        [backbone.to(device) for backbone in backbones], PairReader(pairs.split, pairs.paired_image), pairs.clean,
         batch_size=run.schedule.batch_size, seed=run.seed, device=device, tau=run.method.parameters.get("tau"),
     )  # fmt: skip
     return seen["match"], seen["similarity"]

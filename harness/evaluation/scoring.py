@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harness.backbones.base import Backbone, Encoded
 from harness.data.dataset import Split
 from harness.distributed import gather, rank, share, total_, world
+from harness.evaluation.encoding import encode_images, encode_texts
 
 
 def score_matrix(
@@ -56,10 +57,7 @@ def _encoded_images(
     backbone: Backbone, split: Split, device: torch.device | str, batch_size: int, part: slice
 ) -> Iterator[Encoded]:
     for start in range(part.start, part.stop, batch_size):
-        rows = np.arange(start, min(start + batch_size, part.stop))
-        regions = torch.from_numpy(split.gather(rows)).to(device)  # (B, R, D)
-        lengths = torch.full((len(rows),), regions.shape[1], device=device)
-        yield backbone.encode_images(regions, lengths)
+        yield encode_images(backbone, split, np.arange(start, min(start + batch_size, part.stop)), device)
 
 
 def _encoded_texts(
@@ -69,8 +67,7 @@ def _encoded_texts(
     order: NDArray[np.int64] = np.argsort(split.captions.lengths, kind="stable")
     for start in range(rank() * shard, len(order), world() * shard):
         rows = order[start : start + shard]
-        tokens, lengths = (torch.from_numpy(array).to(device) for array in split.captions.padded(rows))
-        yield rows, backbone.encode_texts(tokens, lengths)
+        yield rows, encode_texts(backbone, split, rows, device)
 
 
 def score_matrices(backbones: Sequence[Backbone], split: Split, device: torch.device | str) -> list[Tensor]:

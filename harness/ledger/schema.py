@@ -75,6 +75,7 @@ class Result(TypedDict):
     best: Best | None  # None for an ensemble
     dev: Metrics | None  # None for an ensemble
     test: dict[str, Metrics]  # by protocol; {} for a trial of a search
+    networks: NotRequired[list[dict[str, dict[str, Metrics]]]]  # of several networks, each alone: {"test": as above}
     labels: Metrics  # quality of the correspondence labels, {"labels/auc": ...}; {} for a method without
     noise: Noise
     dataset: Data
@@ -158,9 +159,9 @@ class Checkpoint:
     position: dict[str, int]  # the next step: piece, epoch, round, step; epochs and steps since the run began
     networks: list[Network]  # in the method's order
     state: dict[str, Any]  # what the method keeps per training pair: name -> tensor (pairs, ...), whole
-    plan: list[dict[str, Any]] | None  # the round's feeds, each as `Feed` declares it, rows as tensors; None: all pairs
+    plan: list[dict[str, Any]] | None  # the round's feeds as `Feed` declares them, rows as tensors; None: not made yet
     best: dict[str, Any]  # the selected epoch: rsum, piece, epoch, epochs, dev; weights: a table per network, or None
-    meters: dict[str, Any]  # sums of the epoch so far, how many steps, sampled steps
+    meters: dict[str, Any]  # of the epoch so far: the sum of each value, how many steps gave it, sampled steps
     seconds: float  # of training, up to the last finished epoch
     epoch_seconds: float  # of the epoch that is under way
     format: int = FORMAT
@@ -207,5 +208,12 @@ def _from_format_1(saved: Mapping[str, Any]) -> dict[str, Any]:
     if best["weights"] is not None:
         best["weights"] = [best["weights"]]
     network = {"weights": saved["backbone"], "optimizers": {"main": saved["optimizer"]}, "parts": {}}
-    new = {"networks": [network], "plan": None, "best": best, "position": {"round": 0, **saved["position"]}}
+    sums, steps = saved["meters"]["sums"], saved["meters"]["count"]
+    new = {
+        "networks": [network],
+        "plan": [],
+        "best": best,
+        "position": {"round": 0, **saved["position"]},
+        "meters": {"sums": sums, "counts": dict.fromkeys(sums, steps), "samples": saved["meters"]["samples"]},
+    }
     return {**saved, **new}

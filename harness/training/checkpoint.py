@@ -11,13 +11,14 @@ import torch
 
 from harness.errors import HarnessError
 from harness.files import write_atomic
+from harness.ledger import schema
+from harness.ledger.schema import Checkpoint
 from harness.methods.base import Feed
 from harness.training.best import Best
 
 if TYPE_CHECKING:
     from harness.training.trainer import Trainer
 
-FORMAT = 2
 _DIGEST = 64  # hex digits of SHA-256 before the payload
 
 
@@ -64,50 +65,48 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def gather(trainer: "Trainer", state: dict[str, torch.Tensor], epoch_seconds: float) -> dict[str, Any]:
+def gather(trainer: "Trainer", state: dict[str, torch.Tensor], epoch_seconds: float) -> Checkpoint:
     """Everything that training changes. state: the per-pair state, whole."""
-    return {
-        "format": FORMAT,
-        "fingerprint": trainer.cell.fingerprint,
-        "data": trainer.data,
-        "position": asdict(trainer.at),
-        "networks": [network.state_dict() for network in trainer.networks],
-        "state": state,
-        "plan": None if trainer.plan is None else [_saved(feed) for feed in trainer.plan],
-        "best": dict(vars(trainer.best)),
-        "meters": trainer.meters.state(),
-        "seconds": trainer.seconds,
-        "epoch_seconds": epoch_seconds,
-    }
+    return Checkpoint(
+        fingerprint=trainer.cell.fingerprint,
+        data=trainer.data,
+        position=asdict(trainer.at),
+        networks=[schema.Network(**network.state_dict()) for network in trainer.networks],
+        state=state,
+        plan=None if trainer.plan is None else [_saved(feed) for feed in trainer.plan],
+        best=dict(vars(trainer.best)),
+        meters=trainer.meters.state(),
+        seconds=trainer.seconds,
+        epoch_seconds=epoch_seconds,
+    )
 
 
-def restore(trainer: "Trainer", saved: dict[str, Any]) -> None:
+def restore(trainer: "Trainer", saved: Checkpoint) -> None:
     """Put a trainer where `saved` was.
 
     Raises:
         HarnessError: it is of another run or of other data.
     """
-    saved = _upgraded(saved)
-    if saved["fingerprint"] != trainer.cell.fingerprint:
+    if saved.fingerprint != trainer.cell.fingerprint:
         raise HarnessError(
-            f"{trainer.cell.folder}: its checkpoint is of the run {saved['fingerprint']}; accepted: one of this run; "
+            f"{trainer.cell.folder}: its checkpoint is of the run {saved.fingerprint}; accepted: one of this run; "
             "delete the folder to train it afresh"
         )
     for what, value in trainer.data.items():
-        if saved["data"][what] != value:
+        if saved.data[what] != value:
             raise HarnessError(
                 f"{trainer.cell.folder}: the {what} differ from those this cell was begun with; bring the old data "
                 "back, or delete the folder to train it afresh"
             )
-    vars(trainer.at).update(saved["position"])
-    for network, weights in zip(trainer.networks, saved["networks"], strict=True):
-        network.load_state_dict(weights)
-    for name, values in saved["state"].items():
+    vars(trainer.at).update(saved.position)
+    for network, weights in zip(trainer.networks, saved.networks, strict=True):
+        network.load_state_dict(vars(weights))
+    for name, values in saved.state.items():
         trainer.state[name].copy_(values)
-    trainer.plan = None if saved["plan"] is None else [_feed(feed) for feed in saved["plan"]]
-    trainer.best = Best(**saved["best"])
-    trainer.meters.restore(saved["meters"])
-    trainer.seconds, trainer.epoch_seconds = saved["seconds"], saved["epoch_seconds"]
+    trainer.plan = None if saved.plan is None else [_feed(feed) for feed in saved.plan]
+    trainer.best = Best(**saved.best)
+    trainer.meters.restore(saved.meters)
+    trainer.seconds, trainer.epoch_seconds = saved.seconds, saved.epoch_seconds
 
 
 def _saved(feed: Feed) -> dict[str, Any]:
@@ -118,26 +117,3 @@ def _saved(feed: Feed) -> dict[str, Any]:
 def _feed(saved: dict[str, Any]) -> Feed:
     images = None if saved["images"] is None else saved["images"].numpy()
     return Feed(**{**saved, "captions": saved["captions"].numpy(), "images": images})
-
-
-def _upgraded(saved: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint in today's format. Format 1 had one network, no rounds and no plan, and did not say its number."""
-    written = saved.get("format", 1)
-    if written > FORMAT:
-        raise HarnessError(
-            f"checkpoint.pt: is of format {written}, of a newer version; accepted: up to {FORMAT}; update the harness"
-        )
-    if written == FORMAT:
-        return saved
-    best, meters = saved["best"], saved["meters"]
-    return {
-        **saved,
-        "networks": [{"weights": saved["backbone"], "optimizers": {"main": saved["optimizer"]}, "parts": {}}],
-        "plan": [],
-        "best": {**best, "weights": None if best["weights"] is None else [best["weights"]]},
-        "meters": {
-            "sums": meters["sums"],
-            "counts": dict.fromkeys(meters["sums"], meters["count"]),
-            "samples": meters["samples"],
-        },
-    }

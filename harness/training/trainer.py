@@ -20,6 +20,7 @@ from harness.data import Augmentation, Dataset, PairReader
 from harness.distributed import any_rank, broadcast, rank, world
 from harness.evaluation import correspondence, protocols, scoring
 from harness.ledger import Cell
+from harness.ledger.schema import Checkpoint
 from harness.methods.base import Feed, Method, Phase
 from harness.seeds import seed_for
 from harness.spec import RunSpec, build
@@ -282,13 +283,13 @@ class Trainer:
         if rank() == 0:
             self.guard()
             saved = checkpoint.gather(self, whole, epoch_seconds)
-            checkpoint.save(self.cell.path("checkpoint.pt"), saved)
+            checkpoint.save(self.cell.path("checkpoint.pt"), saved.to_dict())
         broadcast(None)  # no rank goes on, or ends, before it is written
 
     def _resume(self) -> None:
         saved = checkpoint.load(self.cell.path("checkpoint.pt"))
         if saved is not None:
-            checkpoint.restore(self, saved)
+            checkpoint.restore(self, Checkpoint.from_dict(saved, str(self.cell.path("checkpoint.pt"))))
         if rank() == 0:
             self.cell.keep_rows(self.at.epochs)
 
