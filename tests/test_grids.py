@@ -1,6 +1,7 @@
 """Declared grids: expansion, and one clear line for every mistake."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from toy import write_grid
 from harness.errors import HarnessError
 from harness.grids import declarations, load_grid
 from harness.grids.tables import merge, nested
+from harness.grids.toml import to_toml
 from harness.spec import RunSpec, fingerprint
 
 AXES = """
@@ -170,3 +172,10 @@ def test_an_index_file_counts_by_its_content_and_not_by_its_place(tmp_path: Path
     np.save(other, np.arange(6))
     assert fingerprint_of(here) == fingerprint_of(there)
     assert fingerprint_of(here) != fingerprint_of(other)
+
+
+def test_toml_is_read_back_as_it_was_written() -> None:
+    value = {"a b": [1, 2.5, [1e-5, True], 'é "q" [\n,\n] \\'], "c": {"d.e": {}, "f": (1, 2)}, "g": -0.0}
+    text = to_toml({**value, "none": None})
+    assert tomllib.loads(text) == {**value, "c": {"d.e": {}, "f": [1, 2]}}
+    assert '"a b" = [1, 2.5, [1e-05, true], ' in text
