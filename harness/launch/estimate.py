@@ -89,7 +89,7 @@ def _like(run: dict[str, Any]) -> str:
 def _pairs(dataset: str, data: Path) -> int | None:
     """Training pairs, from the data if they are here, else from the card."""
     try:
-        return len(open_dataset(dataset, data).split("train").captions)
+        return len(open_dataset(dataset, data).texts("train")[0])  # to count captions nothing is tokenised
     except HarnessError:
         card = CARDS.get(dataset)
         images = card.images.get("train") if card else None

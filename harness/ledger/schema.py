@@ -62,6 +62,8 @@ class Data(TypedDict):
     images: int  # of the training split
     pairs: int  # of the training split
     test_is_dev: NotRequired[bool]  # the two splits hold the same images; the first version did not say
+    reads: NotRequired[str]  # what the digest covers besides captions: "regions" or "pixels"; format 1 did not say
+    dev_images: NotRequired[int | None]  # how many of the first dev images chose the epoch; None: all; as `reads`
 
 
 class Result(TypedDict):
@@ -83,6 +85,7 @@ class Result(TypedDict):
     steps: int  # optimiser steps
     parameters: NotRequired[int]  # numbers that the network has learnt
     members: NotRequired[list[str]]  # of an ensemble
+    members_finished: NotRequired[list[str]]  # and when each of them finished: a member trained again is another one
 
 
 class Row(TypedDict):
