@@ -84,6 +84,7 @@ class Result(TypedDict):
     seconds: float  # of training, evaluation of dev included
     steps: int  # optimiser steps
     parameters: NotRequired[int]  # numbers that the network has learnt
+    networks: NotRequired[list[dict[str, Any]]]  # of several trained side by side: {"test": ...} of each alone
     members: NotRequired[list[str]]  # of an ensemble
     members_finished: NotRequired[list[str]]  # and when each of them finished: a member trained again is another one
 
@@ -161,9 +162,11 @@ class Checkpoint:
     position: dict[str, int]  # the next step: piece, epoch, round, step; epochs and steps since the run began
     networks: list[Network]  # in the method's order
     state: dict[str, Any]  # what the method keeps per training pair: name -> tensor (pairs, ...), whole
-    plan: list[dict[str, Any]] | None  # the round's feeds, each as `Feed` declares it, rows as tensors; None: all pairs
+    plan: (
+        list[dict[str, Any]] | None
+    )  # the round's feeds as `Feed` has them, rows as tensors; []: all pairs; None: yet to plan
     best: dict[str, Any]  # the selected epoch: rsum, piece, epoch, epochs, dev; weights: a table per network, or None
-    meters: dict[str, Any]  # sums of the epoch so far, how many steps, sampled steps
+    meters: dict[str, Any]  # of the epoch so far, by name: sums, counts; and the sampled steps: samples
     seconds: float  # of training, up to the last finished epoch
     epoch_seconds: float  # of the epoch that is under way
     format: int = FORMAT
@@ -206,9 +209,17 @@ def refuse_newer(saved: Mapping[str, Any], where: str) -> None:
 
 
 def _from_format_1(saved: Mapping[str, Any]) -> dict[str, Any]:
-    best = dict(saved["best"])
-    if best["weights"] is not None:
-        best["weights"] = [best["weights"]]
-    network = {"weights": saved["backbone"], "optimizers": {"main": saved["optimizer"]}, "parts": {}}
-    new = {"networks": [network], "plan": None, "best": best, "position": {"round": 0, **saved["position"]}}
-    return {**saved, **new}
+    """One network, no rounds, every step with every meter."""
+    best, meters = saved["best"], saved["meters"]
+    return {
+        **saved,
+        "networks": [{"weights": saved["backbone"], "optimizers": {"main": saved["optimizer"]}, "parts": {}}],
+        "plan": [],
+        "position": {"round": 0, **saved["position"]},
+        "best": {**best, "weights": None if best["weights"] is None else [best["weights"]]},
+        "meters": {
+            "sums": meters["sums"],
+            "counts": dict.fromkeys(meters["sums"], meters["count"]),
+            "samples": meters["samples"],
+        },
+    }
