@@ -1,6 +1,7 @@
 """Files that are either wholly there or not there at all, and one clear line when the disk is full."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -84,6 +85,14 @@ def read_json(path: Path) -> Any:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HarnessError(f"{path}: is not readable JSON ({error}); delete it to start that part again") from None
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hex digest of a file's bytes; empty where there is no file."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def json_line(value: Any) -> str:

@@ -43,6 +43,12 @@ budget = click.option(
 )  # fmt: skip
 
 
+retrain = click.option(
+    "--retrain", is_flag=True,
+    help="Train again the finished cells that are of other data or code than now; the old ones move to runs/.old.",
+)  # fmt: skip
+
+
 def launcher(function: Callable[..., Any]) -> Callable[..., Any]:
     """Where the workers run; how many at once is an option of the verb."""
     options: list[Decorator] = [

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 class Ran:
     """How the cells of a grid stand after a launcher has worked on them.
 
-    failed: those that failed, or whose worker was killed too often. later: those that a spent budget leaves.
+    failed: those that failed, or whose worker was killed too often. later: those that a spent budget leaves. other: how
+    many are done, but on other data or code than now.
     """
 
     states: "dict[Cell, str]"
     failed: "dict[Cell, str]"
     later: "dict[Cell, str]"
+    other: int
 
 
 def run_grid(
@@ -38,6 +40,7 @@ def run_grid(
     launcher: str = "local",
     profile: Path | None = None,
     budget: float | None = None,
+    retrain: bool = False,
     machine: dict[str, Any],
 ) -> Ran:
     """Train the cells of a grid and score its ensembles, with progress on the terminal and every run in MLflow.
@@ -51,11 +54,14 @@ def run_grid(
         launcher: "local", "slurm" or "ray".
         profile: settings of the launchers.
         budget: seconds until the workers are stopped after a checkpoint. None: until all is done.
+        retrain: train again the finished cells that are of other data or code than now.
         machine: keywords of `Machine`, for the workers.
 
     Raises:
         HarnessError: data are missing, or a setting is not as above, before anything is trained.
     """
+    from harness.data.now import DataNow
+    from harness.launch import retrain as again
     from harness.launch.pool import run_cells
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
@@ -69,7 +75,15 @@ def run_grid(
     here.torch_device()  # a missing device is told now, not by every worker
     engine = open_engine(launcher, jobs, profile)
     prepare_data(grid.cells, data)
-    ledger = Ledger(runs)
+    ledger, now = Ledger(runs), DataNow(data)
+    known = [ledger.cell(cell.fingerprint) for cell in grid.cells]
+    others = again.others(known, now)
+    if retrain:
+        for other, path in again.move_aside([*others, *again.begun_on_others(known, now)]):
+            print(f"again   {other.cell.name}  {other.why}; what there was is in {path}")
+        others = again.others(known, now)
+    for line in again.sentences(others, "the same command with --retrain"):
+        print(line)
     cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
     worker_options = [*options.for_worker(machine), *(["--processes", str(processes)] if processes > 1 else [])]
     time = None if budget is None else _budget(budget, grid.cells, runs, data, jobs)
@@ -88,15 +102,31 @@ def run_grid(
     if time is not None and time.spent:
         later = {cell: state for cell, state in failed.items() if state != "failed"}
         failed = {cell: state for cell, state in failed.items() if state == "failed"}
-    return Ran(states, failed, later)
+    return Ran(states, failed, later, len(others))
+
+
+def show_plan(grid: "Grid", *, runs: Path, data: Path, retrain: bool) -> None:
+    """What `run_grid` would train."""
+    from harness.data.now import DataNow
+    from harness.launch.retrain import others
+    from harness.ledger import Ledger
+
+    known = {cell.fingerprint: Ledger(runs).cell(cell.fingerprint) for cell in grid.cells}
+    reasons = {other.cell.fingerprint: other.why for other in others(known.values(), DataNow(data))}
+    for cell in grid.cells:
+        state, why = known[cell.fingerprint].state(), reasons.get(cell.fingerprint, "")
+        skip = state == "done" and not (why and retrain)
+        words = f"{state}, {why}" if why else state
+        print(f"{'skip' if skip else 'train':5s} {cell.fingerprint}  {cell.name}  ({words})")
 
 
 def show_end(name: str, ran: Ran) -> int:
     """How it ended, in a few lines; gives the exit status."""
     done = len(ran.states) - len(ran.failed) - len(ran.later)
-    print(f"{name}: {done} of {len(ran.states)} cells done, {len(ran.failed)} failed")
+    other = f" ({ran.other} on other data or code than now)" if ran.other else ""
+    print(f"{name}: {done} of {len(ran.states)} cells done{other}, {len(ran.failed)} failed")
     if ran.later:
-        print(f"  the budget is spent and leaves {len(ran.later)} unfinished; the same command continues them")
+        print(f"  the budget is spent; {len(ran.later)} cells are not finished, the same command continues them")
     for cell, state in ran.failed.items():
         why = (cell.failure() or {}).get("error", f"is {state}; the same command continues it")
         print(f"  {cell.name}: {why} (log: {cell.path('log.txt')})")
@@ -113,18 +143,23 @@ def _budget(seconds: float, cells: "list[CellSpec]", runs: Path, data: Path, job
     fit = budget.fitting([plan.cell.fingerprint for plan in plans], jobs)
     unknown = len(plans) - len(budget.left)
     words = f", {unknown} have no estimate" if unknown else ""
-    print(f"budget {clock(seconds)}: {fit} of {len(plans)} cells to train fit by their estimate{words}")
+    print(f"budget {clock(seconds)}: by the estimate {fit} of {len(plans)} cells to train end in time{words}")
     return budget
 
 
 def _ensembles(grid: "Grid", ledger: "Ledger", data: Path, machine: "Machine") -> "Iterator[Cell]":
-    """Score every ensemble whose members are done."""
+    """Score every ensemble whose members are done and comparable."""
+    from harness.errors import HarnessError
     from harness.launch.ensemble import score_ensemble
 
     for name, team in grid.teams(grid.cells):
         members = [ledger.cell(cell.fingerprint) for cell in team]
         if all(member.state() == "done" for member in members):
-            scored = score_ensemble(members, ledger, data, machine, name=name)
+            try:
+                scored = score_ensemble(members, ledger, data, machine, name=name)
+            except HarnessError as error:
+                print(f"not scored  {name}: {error}")
+                continue
             yield scored
             test = (scored.result() or {})["test"]
             print(f"scored  {scored.name}  test " + "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items()))

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     "--storage", metavar="URL", envvar="HARNESS_STORAGE",
     help="A database for the study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
 )  # fmt: skip
+@click.option(
+    "--retrain", is_flag=True,
+    help="Begin again a search that is on other data or code than now; the old one moves to runs/.old.",
+)  # fmt: skip
 @options.machine
 def command(
     spec: str,
@@ -35,14 +39,17 @@ def command(
     profile: Path | None,
     trials: int | None,
     storage: str | None,
+    retrain: bool,
     machine: dict[str, Any],
 ) -> None:
     """Search the space of SPEC (a name in sweeps/ or a .toml file) for the best dev score.
 
     Trial 0 is the paper's setting. Running it again does what is missing of the budget: killed trials continue from
     their checkpoint. Several may run at once, sharing the runs folder. At the end the winner alone is scored on
-    test, once, and NAME_best.toml confirms it on several seeds with `harness run`.
+    test, once, and NAME_best.toml confirms it on several seeds with `harness run`. A search whose data have changed
+    does not go on: its trials could not be held against each other.
     """
+    from harness.data.now import DataNow
     from harness.grids import CellSpec
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
@@ -52,6 +59,7 @@ def command(
     from harness.search.launcher import Launcher, settings_of, words
     from harness.search.outcome import write_outcome
     from harness.search.records import sweep_folder, winner
+    from harness.search.state import differing, set_aside_sweep, state_now
     from harness.search.study import Study
     from harness.spec import fingerprint
     from harness.tracking.sweep import SweepMirror
@@ -66,9 +74,17 @@ def command(
     prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)
     worker_options = options.for_worker(machine)
     ledger, folder = Ledger(runs), sweep_folder(sweep.name, runs)
-    study = Study(sweep, folder, storage)
+    now = DataNow(data)
+    state = state_now(sweep, now)
+    why = differing(folder, state)
+    if why and retrain:
+        print(f"again   {sweep.name} was begun on {why}; what there was is in {set_aside_sweep(folder)}")
+    study = Study(sweep, folder, storage, state=state)
     try:
-        search = Launcher(sweep, study, ledger, data, engine=engine, jobs=jobs, worker_options=worker_options)
+        search = Launcher(
+            sweep, study, ledger, data,
+            engine=engine, jobs=jobs, worker_options=worker_options, now=now, retrain=retrain,
+        )  # fmt: skip
         mirror = SweepMirror(
             None, runs, folder, figures=figures, sweep_figures=lambda _: _drawn(sweep, runs, smoke=smoke)
         )

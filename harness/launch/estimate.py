@@ -59,7 +59,8 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
     paces: dict[str, float] = {}
     for name in sorted(known, key=lambda name: states[name] == "done"):
         if spent[name].steps:
-            paces[_like(known[name].spec["run"])] = spent[name].seconds / spent[name].steps
+            for like in _like(known[name].spec["run"]):
+                paces[like] = spent[name].seconds / spent[name].steps
     pairs = {name: _pairs(name, data) for name in {cell.run.dataset for cell in cells}}
     plans = []
     for cell in cells:
@@ -68,11 +69,11 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
         so_far = spent.get(cell.fingerprint, Spent(0.0, 0))
         epochs = steps = seconds = left = None
         if count is not None:
-            per_epoch = -(-count // cell.run.schedule.batch_size)
-            phases = build(cell.run.method).phases(cell.run.schedule.epochs, per_epoch)
+            method, usual = build(cell.run.method), cell.run.schedule.batch_size
+            phases = method.phases(cell.run.schedule.epochs, -(-count // usual))
             epochs = sum(phase.epochs for phase in phases)
-            steps = epochs * per_epoch
-            pace = paces.get(_like(cell.run.table()))
+            steps = sum(phase.epochs * -(-count // (phase.batch_size or usual)) for phase in phases) * method.rounds
+            pace = next((paces[like] for like in _like(cell.run.table()) if like in paces), None)
             if pace is not None:
                 seconds, left = steps * pace, max(steps - so_far.steps, 0) * pace
         if state == "running":  # the worker itself knows best
@@ -81,15 +82,16 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
     return plans
 
 
-def _like(run: dict[str, Any]) -> str:
-    """What a step's cost depends on."""
-    return repr((run["dataset"], sorted(run["backbone"].items()), run["schedule"]["batch_size"]))
+def _like(run: dict[str, Any]) -> list[str]:
+    """What a step's cost depends on, the best judge first: a run of the same method, then one of any."""
+    shared = (run["dataset"], sorted(run["backbone"].items()), run["schedule"]["batch_size"])
+    return [repr((*shared, run["method"]["name"])), repr(shared)]
 
 
 def _pairs(dataset: str, data: Path) -> int | None:
     """Training pairs, from the data if they are here, else from the card."""
     try:
-        return len(open_dataset(dataset, data).split("train").captions)
+        return len(open_dataset(dataset, data).texts("train")[0])  # to count captions nothing is tokenised
     except HarnessError:
         card = CARDS.get(dataset)
         images = card.images.get("train") if card else None

@@ -1,25 +1,16 @@
 """Noise from a published index file, so that one trains on the very pairs of another paper."""
 
-import hashlib
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from harness.errors import HarnessError
+from harness.files import file_sha256
 from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, unseen
 from harness.spec import NotScience
 
 _TOLERANCE = 0.005  # published files keep within 1e-4 of the rate in their name; the next rate is 0.1 away
-
-
-def file_sha256(path: str) -> str:
-    """Hex digest of a file's bytes; empty where there is no file."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 class IndexFile(NoiseModel):

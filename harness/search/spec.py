@@ -130,7 +130,7 @@ class Sweep:
             HarnessError: these values do not go together.
         """
         where = f"{self.path}: {', '.join(f'{key} = {value}' for key, value in values.items())}"
-        return resolve_run(_laid_over(merge(self.base, UNTOUCHED), values), where)
+        return resolve_run(laid_over(merge(self.base, UNTOUCHED), values), where)
 
     def values(self, labels: Mapping[str, Label]) -> Values:
         """A trial's parameters as values of the run."""
@@ -249,12 +249,13 @@ def _try_the_ends(sweep: Sweep) -> None:
     for key, parameter in sweep.space.items():
         for value in parameter.probes():
             where = f'{sweep.path}: space."{key}" at {value}'
-            resolve_run(_laid_over(base, {**sweep.paper, key: value}), where)
+            resolve_run(laid_over(base, {**sweep.paper, key: value}), where)
         if sweep.sampler == "grid" and parameter.points() is None:
             raise HarnessError(f'{sweep.path}: space."{key}": the sampler "grid" needs a step or choices')
 
 
-def _laid_over(run: dict[str, Any], values: Values) -> dict[str, Any]:
+def laid_over(run: dict[str, Any], values: Values) -> dict[str, Any]:
+    """The table [run] with a trial's values in their places."""
     for key, value in values.items():
         run = merge(run, nested(key, value))
     return run
