@@ -50,7 +50,7 @@ def _all_images(backbone: Backbone, split: Split, device: torch.device | str, ba
     if count < world():  # too few for a share each
         return Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, slice(0, count))))
     own = Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, share(count))))
-    return Encoded(gather(own.values, count), gather(own.lengths, count))
+    return own._replace(values=gather(own.values, count), lengths=gather(own.lengths, count))
 
 
 def _encoded_images(
