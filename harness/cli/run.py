@@ -34,8 +34,9 @@ def command(
 ) -> None:
     """Train the grid SPEC (a name in experiments/ or a .toml file).
 
-    Finished cells are skipped, killed ones continue from their checkpoint, failed ones are tried again; one
-    failure does not stop the rest. Exit status 1 if a cell failed; cells that a spent budget leaves have not.
+    Finished cells are skipped, killed ones continue from their checkpoint, and failed ones are tried again. One
+    failure does not stop the rest. The exit status is 1 if a cell failed; a cell that the budget leaves unfinished
+    has not failed.
     """
     from harness.cli.running import run_grid, show_end
     from harness.grids import load_grid
