@@ -29,8 +29,8 @@ only = click.option(
 )  # fmt: skip
 settings = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=lambda _c, _p, given: _settings(given),
-    help="Lay this value over the run of every cell, e.g. method.beta=0.9. A value is written as in TOML; what is not "
-    "TOML is text, and none is no value. May be repeated.",
+    help="Set a key of the run, in every cell of a grid, e.g. method.beta=0.9. The value is written as in TOML; what "
+    "is not TOML is text, and `none` means no value. May be repeated.",
 )  # fmt: skip
 processes = click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True,
@@ -38,8 +38,7 @@ processes = click.option(
 )  # fmt: skip
 budget = click.option(
     "--budget", callback=lambda _c, _p, given: _seconds(given), metavar="TIME",
-    help="Stop after this time, e.g. 12h or 1h30m, with checkpoints to continue from. Cells that are estimated to fit "
-    "start first.",
+    help="Stop after this time, e.g. 12h or 1h30m, at a checkpoint. Cells expected to end within it start first.",
 )  # fmt: skip
 
 

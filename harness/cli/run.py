@@ -36,8 +36,9 @@ def command(
 ) -> None:
     """Train the grid SPEC (a name in experiments/ or a .toml file).
 
-    Finished cells are skipped, killed ones continue from their checkpoint, failed ones are tried again; one
-    failure does not stop the rest. Exit status 1 if a cell failed; a cell that a spent budget leaves has not failed.
+    Finished cells are skipped, killed ones continue from their checkpoint, and failed ones are tried again. One
+    failure does not stop the rest. The exit status is 1 if a cell failed; a cell that the budget leaves unfinished
+    has not failed.
     """
     from harness.cli.running import run_grid, show_end, show_plan
     from harness.grids import load_grid
