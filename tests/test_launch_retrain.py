@@ -157,7 +157,7 @@ def test_a_cell_begun_on_other_data_is_set_aside_too(tmp_path: Path, data: Path)
         begun = {
             "fingerprint": cell.fingerprint, "data": {"training pairs": "x", "features or captions": digest},
             "position": {}, "backbone": {"w": torch.ones(1)}, "optimizer": {}, "state": {}, "best": {"weights": None},
-            "meters": {}, "seconds": 0.0, "epoch_seconds": 0.0,
+            "meters": {"sums": {}, "count": 0, "samples": []}, "seconds": 0.0, "epoch_seconds": 0.0,
         }  # fmt: skip
         checkpoint.save(cell.path("checkpoint.pt"), begun)
         cells.append(cell)

@@ -1,4 +1,4 @@
-"""What a grid costs, judged by what finished epochs cost."""
+"""What a grid costs, estimated from the time that finished epochs took."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
     known = {cell.fingerprint: cell for cell in ledger.cells()}
     spent = {name: Spent.on(cell) for name, cell in known.items()}
     states = {name: cell.state() for name, cell in known.items()}
-    # A finished cell judges better than one that is on its way, so it has the last word.
+    # A finished cell gives the better estimate, so it comes last and counts.
     paces: dict[str, float] = {}
     for name in sorted(known, key=lambda name: states[name] == "done"):
         if spent[name].steps:
@@ -76,7 +76,7 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
             pace = next((paces[like] for like in _like(cell.run.table()) if like in paces), None)
             if pace is not None:
                 seconds, left = steps * pace, max(steps - so_far.steps, 0) * pace
-        if state == "running":  # the worker itself knows best
+        if state == "running":  # the worker's own estimate is better
             left = known[cell.fingerprint].heartbeat().get("seconds_left", left)
         plans.append(Plan(cell, state, epochs, steps, seconds, so_far.seconds, 0.0 if state == "done" else left))
     return plans

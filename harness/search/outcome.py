@@ -26,8 +26,8 @@ def write_outcome(
 ) -> dict[str, Any]:  # fmt: skip
     """importance.json, NAME_best.toml and summary.json of a sweep whose trials have all ended; gives the summary.
 
-    Written by however many launchers, the test split is scored once: by the first, for the winner, under a lock. A
-    budget raised later may find another winner; whoever was scored stays in `scored`.
+    Several launchers may come here; the first scores the winner on the test split, under a lock, and no other does. A
+    larger budget may find another winner later; the figures of the earlier one stay in `scored`.
 
     Raises:
         HarnessError: no trial has finished, or the winner's network is gone.

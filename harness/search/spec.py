@@ -51,10 +51,11 @@ Values = dict[str, Any]  # key of the space -> value
 
 
 class Pruner(Strict):
-    """When a trial is stopped early: if after `warmup` epochs of its last piece it is below the median of at least
-    `startup` trials at the same epoch, and has not got better for `patience` epochs.
+    """When a trial is stopped early: after `warmup` epochs of its last piece, if it is worse than the median of at
+    least `startup` trials at the same epoch and has not improved for `patience` epochs.
 
-    Only the last piece counts: each piece of CRCL starts a fresh network, so the curve of one says little of the next.
+    Only the last piece counts: each piece of CRCL starts a fresh network, so the curve of one says little about the
+    next.
     """
 
     name: Literal["none", "median"] = "none"
@@ -98,9 +99,8 @@ class _File(Strict):
     def _the_better_way(self) -> "_File":
         better = "min" if self.objective.endswith("meanr") else "max"
         if self.direction != better:
-            raise ValueError(
-                f'direction: {self.objective} is the better the {"lower" if better == "min" else "higher"}: "{better}"'
-            )
+            which = "lower" if better == "min" else "higher"
+            raise ValueError(f'direction: a {which} {self.objective} is better; accepted: "{better}"')
         return self
 
 

@@ -28,7 +28,7 @@ from harness.seeds import seed_for
 
 
 class Study:
-    """One launcher's hold on the study; `close` gives its trials to whoever comes next.
+    """The study as one launcher uses it; after `close` another launcher may take over its unfinished trials.
 
     Args:
         sweep: what is searched.
