@@ -11,8 +11,8 @@ from toy import harness
 from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import Ranks, compare
+from harness.evaluation.measures import WAYS
 from harness.ledger import Cell, Ledger, claim
-from harness.reporting.comparison import queries as compare_queries
 from harness.reporting.comparison.facts import Comparison, compare_runs, differing
 from harness.reporting.comparison.page import markdown, write_comparison
 from harness.reporting.comparison.queries import Names, Query, extremes, tally
@@ -120,7 +120,7 @@ def test_results_stand_beside_their_interval_and_verdict(tmp_path: Path) -> None
 
 
 def test_queries_won_and_lost() -> None:
-    for way in compare_queries.WAYS:
+    for way in WAYS:
         pairs = list(zip(getattr(GOOD, way).tolist(), getattr(BAD, way).tolist(), strict=True))
         got = tally(GOOD, BAD, way)
         assert got.a_better == len([1 for a, b in pairs if a < b])
@@ -156,7 +156,7 @@ def test_queries_are_called_by_caption_where_the_data_is(tmp_path: Path, toy_dat
     for query in gains:
         image = query.index if query.way == "i2t" else query.index // EACH
         caption = split.texts[image * EACH if query.way == "i2t" else query.index]
-        (line,) = [r for r in text.splitlines() if r.startswith(f"| {compare_queries.WAYS[query.way]} ")
+        (line,) = [r for r in text.splitlines() if r.startswith(f"| {WAYS[query.way]} ")
                    and f" {query.index} |" in r and f"{split.image_ids[image]} " in r]  # fmt: skip
         assert caption[:69] in line
     assert "queries are numbers" not in text

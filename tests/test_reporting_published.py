@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import HarnessError
-from harness.reporting.frame import RECALLS
+from harness.evaluation.measures import RECALLS
 from harness.reporting.published import Published, read_published
 from harness.reporting.spec import PublishedSpec
 

@@ -20,6 +20,7 @@ from reporting_toys import make_grid, make_report, rsum_of, train, write_pairs
 from harness.cli import report as report_verb
 from harness.cli import ui as ui_verb
 from harness.errors import HarnessError
+from harness.evaluation.measures import MEASURES
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
 from harness.reporting import frame, load_report, render, write_report
@@ -27,7 +28,6 @@ from harness.reporting.figures.curves import curves, figures
 from harness.reporting.figures.lines import lines
 from harness.reporting.figures.style import spread
 from harness.reporting.formats.latex import escape
-from harness.reporting.frame import METRICS
 from harness.reporting.published import Published
 
 PUBLISHED = """
@@ -258,7 +258,7 @@ def test_one_row_per_cell_split_and_protocol(here: Path) -> None:
     one = records[(records["method"] == "crcl") & (records["rate"] == 0.8) & (records["split"] == "test")].iloc[0]
     assert (one["rsum"], one["protocol"], one["backbone"], one["seed"]) == (320.0, "1k", "vse_infinity", 0)
     assert (one["label_auc"], one["device"], one["noise_kind"]) == (0.9, "cpu", "caption_level")
-    assert set(METRICS) <= set(records.columns)
+    assert set(MEASURES) <= set(records.columns)
 
 
 @pytest.mark.parametrize(

@@ -39,5 +39,6 @@ def command(
     left = [plan for plan in plans if plan.state != "done"]
     known = [plan.seconds for plan in left if plan.seconds is not None]
     total = f"about {sum(known) / 3600:.1f} h one after another" if left and len(known) == len(left) else ""
-    unknown = "" if len(known) == len(left) else f"no finished cell to judge {len(left) - len(known)} of them by"
+    unmeasured = len(left) - len(known)
+    unknown = f"for {unmeasured} cells nothing like them is finished, so their time is unknown" if unmeasured else ""
     print(f"{len(plans)} cells, {len(left)} to train" + "".join(f"; {part}" for part in (total, unknown) if part))

@@ -5,8 +5,8 @@ figures, `write_files` and `page.write_page` write them.
 """
 
 from harness.reporting.formats.markdown import markdown
-from harness.reporting.frame import METRICS, frame
+from harness.reporting.frame import frame
 from harness.reporting.report import render, write_files, write_report
 from harness.reporting.spec import Report, load_report
 
-__all__ = ["METRICS", "Report", "frame", "load_report", "markdown", "render", "write_files", "write_report"]
+__all__ = ["Report", "frame", "load_report", "markdown", "render", "write_files", "write_report"]

@@ -5,12 +5,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import Metric
 from harness.spec.explain import explain
 
-Metric = Literal[
-    "i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10", "rsum",
-    "i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr",
-]  # fmt: skip
 Split = Literal["test", "dev"]
 
 

@@ -4,16 +4,14 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from harness.evaluation.measures import MEASURES
 from harness.ledger import Cell
 
-RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10")
-RANKS = ("i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr")  # the smaller the better
-METRICS = (*RECALLS, "rsum", *RANKS)
 DEV = "dev"  # stands as the protocol of the dev split, which has one only
 
 SETTINGS = ("dataset", "noise_kind", "rate", "backbone", "method", "seed", "selection")
 COLUMNS = (
-    *("fingerprint", "grid", "cell", *SETTINGS, "split", "protocol", *METRICS),
+    *("fingerprint", "grid", "cell", *SETTINGS, "split", "protocol", *MEASURES),
     *("label_auc", "realised_rate", "seconds", "device", "dataset_digest"),
 )
 
@@ -52,6 +50,6 @@ def _records(cell: Cell) -> list[dict[str, object]]:
     scored = [("test", protocol, metrics) for protocol, metrics in result["test"].items()]
     scored += [("dev", DEV, result["dev"])] if result.get("dev") else []
     return [
-        {**about, "split": split, "protocol": protocol, **{key: metrics.get(key) for key in METRICS}}
+        {**about, "split": split, "protocol": protocol, **{key: metrics.get(key) for key in MEASURES}}
         for split, protocol, metrics in scored
     ]

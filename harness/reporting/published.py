@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import HarnessError
-from harness.reporting.frame import RECALLS
+from harness.evaluation.measures import RECALLS
 from harness.reporting.spec import PublishedSpec
 
 AGREE = 0.15  # rSum by which two sources of one number may differ, from rounding

@@ -12,7 +12,6 @@ import pandas as pd
 from harness.evaluation import bootstrap
 from harness.evaluation.bootstrap import Ranks
 from harness.ledger import Ledger
-from harness.reporting.frame import RANKS
 from harness.reporting.spec import Report
 from harness.reporting.table import Entry, Group, Row, finished
 
@@ -38,7 +37,7 @@ def judge(report: Report, groups: list[Group], records: pd.DataFrame, ledger: Le
     ranks were kept, or scored on dev), or where the two were scored on different data.
     """
     outcome, known = Judged(), _Known(ledger, report)
-    for metric in [m for m in report.metrics if m not in RANKS]:
+    for metric in [m for m in report.metrics if m in bootstrap.METRICS]:
         pairs = list(_pairs(groups, metric))
         comparisons: list[tuple[Entry, list[Ranks], list[Ranks]]] = []
         for best, row in pairs:

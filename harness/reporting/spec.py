@@ -40,9 +40,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import HarnessError
+from harness.evaluation.measures import MEASURES, Metric
 from harness.grids import find, read_toml
-from harness.reporting.figure_spec import FigureSpec, Labels, Lines, Metric, Split, figure_spec
-from harness.reporting.frame import METRICS
+from harness.reporting.figure_spec import FigureSpec, Labels, Lines, Split, figure_spec
 from harness.spec.explain import explain
 
 Status = Literal["printed", "quoted", "secondary", "rerun"]
@@ -117,7 +117,6 @@ class Report(Strict):
 
 
 HEADINGS = {
-    "rsum": "rSum",
     "noise.rate": "Noise",
     "noise": "Noise model",
     "method": "Method",
@@ -127,8 +126,7 @@ HEADINGS = {
     "parameter": "Parameter",
     "value": "Value",
 }
-HEADINGS |= {name: f"{name[:3]} R@{name.split('_r')[1]}" for name in METRICS if name.split("_r")[-1].isdigit()}
-HEADINGS |= {f"{way}_{rank}r": f"{way} {rank}R" for way in ("i2t", "t2i") for rank in ("med", "mean")}
+HEADINGS |= {name: measure.title for name, measure in MEASURES.items()}
 
 
 def load_report(word: str | Path) -> Report:

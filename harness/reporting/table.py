@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import MEASURES
 from harness.grids import CellSpec
 from harness.grids.expand import VALUE
-from harness.reporting.frame import DEV, METRICS, RANKS
+from harness.reporting.frame import DEV
 from harness.reporting.published import Published, PublishedValue
 from harness.reporting.spec import Report
 from harness.reporting.vary import base_runs, place_base
@@ -160,7 +161,7 @@ def build(report: Report, planned: list[CellSpec], records: pd.DataFrame, publis
                 seeds(records, cells, metric, report.split, report.protocol),
                 (value.metrics if value else {}).get(metric),
             )
-            for metric in METRICS
+            for metric in MEASURES
         }
         words = [report.word(axis, v) for axis, v in zip(report.rows, place, strict=True)]
         if base.issuperset(cell.fingerprint for cell in cells):
@@ -175,11 +176,11 @@ def build(report: Report, planned: list[CellSpec], records: pd.DataFrame, publis
 
 
 def _mark_best(group: Group) -> None:
-    for metric in METRICS:
+    for metric in MEASURES:
         entries = [e for row in group.rows if (e := row.entries[metric]).mean is not None]
         means = [round(e.mean, 1) for e in entries if e.mean is not None]  # as printed: what looks equal is equal
         if len(means) > 1:
-            best = min(means) if metric in RANKS else max(means)
+            best = max(means) if MEASURES[metric].higher_is_better else min(means)
             for entry, mean in zip(entries, means, strict=True):
                 entry.best = mean == best
 
@@ -197,6 +198,6 @@ def _only_published(report: Report, group: Group, published: Published | None) -
             place = tuple(own.get(axis, "") for axis in report.rows)
             words = [report.word(axis, own[axis]) if axis in own else "" for axis in report.rows]
             words[report.rows.index("method") if "method" in report.rows else -1] = value.printed_name
-            entries = {metric: Entry(published=value.metrics.get(metric)) for metric in METRICS}
+            entries = {metric: Entry(published=value.metrics.get(metric)) for metric in MEASURES}
             rows.append(Row(place, words, [], entries, value))
     return rows

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from harness.data.cards import CARDS
 from harness.errors import HarnessError
+from harness.evaluation.bootstrap import METRICS
 from harness.evaluation.protocols import PROTOCOLS
 from harness.grids import CellSpec
 from harness.ledger import Ledger
-from harness.reporting.frame import RANKS
 from harness.reporting.significance import LEVEL, Judged
 from harness.reporting.spec import Report
 from harness.reporting.table import Group, Row
@@ -101,7 +101,7 @@ def judged(report: Report, outcome: Judged) -> list[str]:
         )
         why = "ranks of single test queries (ranks.npz) on the same data" if report.split == "test" else "ranks on dev"
         notes.append(f"Not judged against the best, for want of {why}: {listed}.")
-    if outcome.comparisons and any(metric in RANKS for metric in report.metrics):
+    if outcome.comparisons and any(metric not in METRICS for metric in report.metrics):
         notes.append("Median and mean ranks are not judged.")
     return notes
 

@@ -12,9 +12,9 @@ import numpy as np
 from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import METRICS, Difference, Ranks, compare, holm, read_ranks
+from harness.evaluation.measures import MEASURES, WAYS
 from harness.ledger import Cell
-from harness.reporting.comparison.queries import WAYS, Names, Query, Tally, extremes, tally
-from harness.reporting.frame import METRICS as SHOWN
+from harness.reporting.comparison.queries import Names, Query, Tally, extremes, tally
 
 ENVIRONMENT = ("git_commit", "harness", "python", "torch", "platform", "device", "precision", "compile", "threads")
 LEVEL = 0.05  # of the verdicts, as of the 95 % intervals
@@ -153,7 +153,7 @@ def paired_ranks(a: Cell, b: Cell) -> tuple[dict[str, tuple[Ranks, Ranks]], str]
 def outcome(protocol: str, results: list[dict[str, Any]], ranks: tuple[Ranks, Ranks] | None) -> Outcome:
     """The metrics of both runs; with ranks also what the queries say."""
     of_a, of_b = (result["test"][protocol] for result in results)
-    shown = [metric for metric in SHOWN if of_a.get(metric) is not None and of_b.get(metric) is not None]
+    shown = [metric for metric in MEASURES if of_a.get(metric) is not None and of_b.get(metric) is not None]
     if ranks is None:
         return Outcome(protocol, [Score(metric, of_a[metric], of_b[metric]) for metric in shown])
     differences = {metric: compare([ranks[0]], [ranks[1]], metric) for metric in METRICS}

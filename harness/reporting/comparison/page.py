@@ -5,18 +5,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from harness.evaluation.measures import MEASURES, WAYS
 from harness.files import write_atomic
 from harness.ledger import Cell
 from harness.reporting.comparison.facts import ABSENT, Comparison, Differing, Outcome, Score, compare_runs
-from harness.reporting.comparison.queries import WAYS, Names, Query
+from harness.reporting.comparison.queries import Names, Query
 from harness.reporting.figures import style
 from harness.reporting.figures.compare import figure
 
-TITLES = {
-    **{f"{way}_{key}": f"{way} {title}" for way in WAYS for key, title in
-       {"r1": "R@1", "r5": "R@5", "r10": "R@10", "medr": "median rank", "meanr": "mean rank"}.items()},
-    "rsum": "rSum",
-}  # fmt: skip
 CAPTION = 70  # characters of a caption that are shown
 WHAT_P_IS = (
     "A − B in points, its 95 % interval and p by a paired bootstrap over the test images; the six recalls are judged "
@@ -94,8 +90,7 @@ def _scores(outcome: Outcome) -> str:
 
 
 def _score(score: Score, paired: bool) -> list[str]:
-    digits = 0 if score.metric.endswith("medr") else 1
-    row = [TITLES[score.metric], f"{score.a:.{digits}f}", f"{score.b:.{digits}f}", _signed(score.a - score.b, digits)]
+    row = [MEASURES[score.metric].title, f"{score.a:.1f}", f"{score.b:.1f}", _signed(score.a - score.b)]
     if not paired:
         return row
     if score.difference is None or score.p is None:

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from harness.evaluation.bootstrap import Ranks
-
-Way = Literal["i2t", "t2i"]
-WAYS: dict[Way, str] = {"i2t": "image to text", "t2i": "text to image"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +15,7 @@ class Tally:
     won: those where A's first answer is right and B's is not; lost: the other way round.
     """
 
-    way: Way
+    way: str
     a_better: int
     b_better: int
     equal: int
@@ -35,7 +31,7 @@ class Tally:
 class Query:
     """One query: its place in the test split among the images (i2t) or captions (t2i), and its two ranks."""
 
-    way: Way
+    way: str
     index: int
     rank_a: int
     rank_b: int
@@ -62,7 +58,7 @@ class Names:
         return self.image_ids[query.index], self.texts[first]
 
 
-def tally(a: Ranks, b: Ranks, way: Way) -> Tally:
+def tally(a: Ranks, b: Ranks, way: str) -> Tally:
     """The counts of one way; both runs ranked the same queries."""
     of_a, of_b = getattr(a, way), getattr(b, way)
     better, worse = int((of_a < of_b).sum()), int((of_a > of_b).sum())
@@ -70,7 +66,7 @@ def tally(a: Ranks, b: Ranks, way: Way) -> Tally:
     return Tally(way, better, worse, len(of_a) - better - worse, won, lost)
 
 
-def extremes(a: Ranks, b: Ranks, way: Way, most: int) -> tuple[list[Query], list[Query]]:
+def extremes(a: Ranks, b: Ranks, way: str, most: int) -> tuple[list[Query], list[Query]]:
     """The queries that A ranks best compared with B, and those that B ranks best compared with A, most so first.
 
     Compared by the ratio of ranks: from 20th to 1st is more than from 400th to 300th. Fewer where fewer differ.

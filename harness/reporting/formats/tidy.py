@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from harness.reporting.frame import METRICS
+from harness.evaluation.measures import MEASURES
 from harness.reporting.render import Page
 from harness.reporting.rendered import Rendered
 
@@ -38,7 +38,7 @@ def _rows(page: Page) -> Iterable[list[object]]:
     for row in (row for group in page.groups for row in group.rows):
         about = row.published
         selection = " or ".join(sorted({cell.run.evaluation.selection for cell in row.planned}))
-        for metric in METRICS:
+        for metric in MEASURES:
             entry = row.entries[metric]
             if entry.mean is None and entry.published is None and row.n:
                 continue
