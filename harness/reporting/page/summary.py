@@ -1,19 +1,17 @@
 """Over all reports at once: what was run where, what is missing, and which runs failed in a known way."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.grids import CellSpec
-from harness.reporting.diagnosis import Finding, Verdict, diagnose
+from harness.methods.failures import Verdict
+from harness.reporting.diagnosis import NOT_BEGUN, Finding, diagnose_all
 from harness.reporting.page.numbers import count, duration, moment
 from harness.reporting.page.runs import Run, Runs
 from harness.reporting.rendered import Rendered
 
 VERDICTS: tuple[Verdict, ...] = ("found", "not found", "not judged")
-NOT_BEGUN = "nothing to judge"  # what diagnosis says of a run without an epoch
 
 Findings = Mapping[str, Sequence[Finding]]  # by fingerprint
 
@@ -80,7 +78,8 @@ def missing(rendered: Rendered, place: str, planned: Sequence[CellSpec], runs: R
 
 def signatures(runs: Runs, findings: Findings | None) -> Signatures:
     """Every signature over every run; judged here where `findings` is None."""
-    said = _judge(runs) if findings is None else findings
+    begun = (run.cell for run in runs.values() if run.cell.path("spec.json").exists())
+    said = diagnose_all(begun) if findings is None else findings
     tally: dict[str, Counter[str]] = {}
     found, judged = [], 0
     for fingerprint, run in runs.items():
@@ -94,23 +93,6 @@ def signatures(runs: Runs, findings: Findings | None) -> Signatures:
         counted["not judged"] = len(runs) - counted["found"] - counted["not found"]
     counts = [(signature, [counted[verdict] for verdict in VERDICTS]) for signature, counted in tally.items()]
     return Signatures(counts, found, judged, len(runs))
-
-
-def _judge(runs: Runs) -> Findings:
-    """Each run among those that differ from it in beta alone, which is all that a diagnosis compares with."""
-    alike: dict[str, list[Run]] = {}
-    for run in runs.values():
-        alike.setdefault(_without_beta(run.spec.run.table()), []).append(run)
-    return {
-        run.fingerprint: diagnose(run.cell, [other.cell for other in group if other.result])
-        for group in alike.values()
-        for run in group
-    }
-
-
-def _without_beta(table: dict[str, Any]) -> str:
-    method = {key: value for key, value in table["method"].items() if key != "beta"}
-    return json.dumps({**table, "method": method}, sort_keys=True)
 
 
 def _counted(words: Iterable[str | None]) -> str:
