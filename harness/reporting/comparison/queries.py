@@ -9,25 +9,6 @@ from harness.evaluation.bootstrap import Ranks
 
 
 @dataclass(frozen=True)
-class Tally:
-    """Over the queries of one way: how many A ranks better, B ranks better, or both the same.
-
-    won: those where A's first answer is right and B's is not; lost: the other way round.
-    """
-
-    way: str
-    a_better: int
-    b_better: int
-    equal: int
-    won: int
-    lost: int
-
-    @property
-    def queries(self) -> int:
-        return self.a_better + self.b_better + self.equal
-
-
-@dataclass(frozen=True)
 class Query:
     """One query: its place in the test split among the images (i2t) or captions (t2i), and its two ranks."""
 
@@ -58,26 +39,26 @@ class Names:
         return self.image_ids[query.index], self.texts[first]
 
 
-def tally(a: Ranks, b: Ranks, way: str) -> Tally:
-    """The counts of one way; both runs ranked the same queries."""
+def count_wins(a: Ranks, b: Ranks, way: str) -> list[int]:
+    """Over the queries of one way: how many there are, A ranks better, B ranks better, both rank alike; and how many A
+    answers first and B does not, and the other way round."""
     of_a, of_b = getattr(a, way), getattr(b, way)
-    better, worse = int((of_a < of_b).sum()), int((of_a > of_b).sum())
-    won, lost = int(((of_a == 1) & (of_b > 1)).sum()), int(((of_b == 1) & (of_a > 1)).sum())
-    return Tally(way, better, worse, len(of_a) - better - worse, won, lost)
+    won, lost = (of_a == 1) & (of_b > 1), (of_b == 1) & (of_a > 1)
+    counts = (of_a > 0, of_a < of_b, of_a > of_b, of_a == of_b, won, lost)
+    return [int(which.sum()) for which in counts]
 
 
-def extremes(a: Ranks, b: Ranks, way: str, most: int) -> tuple[list[Query], list[Query]]:
+def find_extremes(a: Ranks, b: Ranks, way: str, most: int) -> tuple[list[Query], list[Query]]:
     """The queries that A ranks best compared with B, and those that B ranks best compared with A, most so first.
 
-    Compared by the ratio of ranks: from 20th to 1st is more than from 400th to 300th. Fewer where fewer differ.
+    Compared by the ratio of ranks: from 20th to 1st is more than from 400th to 300th. Fewer where fewer differ; equal
+    gains in the order of the split.
     """
     of_a, of_b = getattr(a, way).astype(np.int64), getattr(b, way).astype(np.int64)
     gain = np.log(of_b / of_a)
-    order = np.argsort(-gain, kind="stable")  # equal gains in the order of the split
 
-    def queries(rows: np.ndarray) -> list[Query]:
-        return [Query(way, int(row), int(of_a[row]), int(of_b[row])) for row in rows]
+    def list_most(gains: np.ndarray) -> list[Query]:
+        rows = [int(row) for row in np.argsort(-gains, kind="stable")[:most] if gains[row] > 0]
+        return [Query(way, row, int(of_a[row]), int(of_b[row])) for row in rows]
 
-    best = order[: min(most, int((gain > 0).sum()))]
-    worst = np.argsort(gain, kind="stable")[: min(most, int((gain < 0).sum()))]
-    return queries(best), queries(worst)
+    return list_most(gain), list_most(-gain)

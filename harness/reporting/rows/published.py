@@ -1,10 +1,8 @@
-"""The numbers as printed: `published/*.csv` beside the reports, one row per method, backbone, kind and rate
-of noise.
+"""The numbers as printed: `published/*.csv` beside the reports, one row per method, backbone, kind and rate of noise.
 
-A row's `status` says how far it is to be trusted: printed (in a table of the authors'), quoted (somebody
-quotes it), secondary (a later paper's or a listing's copy), rerun (a log, not the paper), wrong (known to be,
-see its note). A wrong row is kept so that nobody adds it again, and never used. Where a source prints no rSum
-it is the sum of the recalls.
+A row's `status` says how far it is to be trusted: printed (in a table of the authors'), quoted (somebody quotes it),
+secondary (a later paper's or a listing's copy), rerun (a log, not the paper), wrong (known to be, see its note). A
+wrong row is kept so that nobody adds it again, and never used. Where a source prints no rSum it is the recalls' sum.
 """
 
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.evaluation.measures import RECALLS
+from harness.grids import CellSpec
 from harness.reporting.spec import PublishedSpec
 
 AGREE = 0.15  # rSum by which two sources of one number may differ, from rounding
@@ -68,6 +67,22 @@ class Published:
             )
         kind = (rows["noise_kind"] == spec.noise_kind) | ((rows["noise_kind"] == "none") & (rows["rate"] == 0))
         self.rows = rows[kind & (rows["protocol"] == protocol) & rows["status"].isin(spec.accept)]
+
+    def of_run(self, planned: CellSpec) -> PublishedValue | None:
+        """What is printed for a planned run.
+
+        Raises:
+            HarnessError: its noise is of another kind than the report compares with.
+        """
+        noise = planned.run.noise
+        rate = noise.parameters.get("rate")
+        if rate and noise.name not in (self.spec.noise_kind, *self.spec.noise_models):
+            raise HarnessError(
+                f"{self.path}: the report compares with {self.spec.noise_kind} noise, cell '{planned.name}' has "
+                f"{noise.name}: they must not stand in one table"
+            )
+        rate = None if self.spec.noise_kind == "real" else rate
+        return self.find(planned.run.method.name, planned.run.backbone.name, rate)
 
     def find(self, method: str, backbone: str, rate: float | None) -> PublishedValue | None:
         """What is printed for these, or None where nothing is sourced.
