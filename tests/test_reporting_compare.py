@@ -14,9 +14,9 @@ from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import Ranks, compare
 from harness.evaluation.measures import WAYS
+from harness.evaluation.queries import Query, count_wins, find_extremes
 from harness.ledger import Cell, Ledger, claim
 from harness.reporting.comparison.compare import compare_runs, tabulate_differing, write_comparison
-from harness.reporting.comparison.queries import Query, count_wins, find_extremes
 from harness.reporting.figures.curves import draw_two
 from harness.reporting.tables.markdown import markdown
 from harness.reporting.tables.table import Section, Table

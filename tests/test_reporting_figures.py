@@ -14,7 +14,6 @@ from harness.reporting import load_report, render, write_files
 from harness.reporting.reports.labels import read_pairs
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.series import collect_bars, collect_parameters, collect_pieces
-from harness.reporting.rows.places import value_of
 from harness.reporting.runs import read_grids
 from harness.reporting.spec import Bars, Labels, Pieces, Sensitivity
 
@@ -134,7 +133,8 @@ def test_the_base_run_stands_at_its_own_value_of_every_hyperparameter(tmp_path: 
     assert isinstance(report.figure, Sensitivity)
     panels = collect_parameters(report, report.figure, read_grids([grid], ledger))
     assert [panel.name for panel in panels] == ["method.beta", "method.tau", "method.exponent", "method.pieces"]
-    beta, tau, exponent, _ = panels
+    beta, tau, exponent, pieces = panels
+    assert "2-2-4" in [value for value, _, _ in pieces.points]
     assert [value for value, _, _ in beta.points] == [0.0, 0.8, 0.9, 1.0]
     assert [value for value, _, _ in tau.points] == [0.01, 0.05, 0.2]
     assert beta.base == pytest.approx((0.8, 301.0, 2**0.5))
@@ -181,11 +181,6 @@ def test_pieces_by_number_and_by_length(tmp_path: Path) -> None:
     assert long.base is not None
     assert (many.base[:2], long.base[:2]) == ((3, 301.0), (2, 301.0))
     assert len(render(path, ledger).figures[""].axes) == 2
-
-
-def test_a_value_is_written_as_its_label() -> None:
-    table = {"method": {"pieces": [7, 32], "tau": 0.05, "exponent": None}}
-    assert [value_of(table, f"method.{key}") for key in ("pieces", "tau", "exponent")] == ["7-32", 0.05, None]
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------

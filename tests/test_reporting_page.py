@@ -184,8 +184,8 @@ def test_what_is_missing_stands_with_its_commands_and_failures(tmp_path: Path) -
 def test_where_all_is_done_nothing_is_missing(tmp_path: Path) -> None:
     _, ledger = toy_runs(tmp_path)
     rendered = toy_report(tmp_path, ledger)
-    done = [run for run in rendered.runs if run.state == "done"]
-    elements = the_page([replace(rendered, runs=done, notes=[])], tmp_path)
+    rows = [replace(row, runs=[run for run in row.runs if run.state == "done"]) for row in rendered.rows]
+    elements = the_page([replace(rendered, rows=rows, notes=[])], tmp_path)
     assert "Nothing: every planned run is finished." in elements.said("missing")
 
 

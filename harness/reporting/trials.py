@@ -5,7 +5,7 @@ parameter by its dotted key, fingerprint, seconds, host); importance.json {param
 when the search has ended.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +18,31 @@ from harness.files import read_json
 ABOUT = ("number", "state", "value", "fingerprint", "seconds", "host")  # columns that are no parameter
 PAPER = 0  # the trial that has the paper's values
 
+Trial = dict[str, Any]  # a row of the table by column; None where there is no value
+
 
 @dataclass(frozen=True)
 class Trials:
-    """What there is of a search.
+    """What there is of a search; the defaults are those of one that has not begun.
 
     Attributes:
-        about: sweep.json; {} before the search has begun.
         table: one row a trial, by number; `value` is NaN where there is none yet, `state` in lower case.
+        run: the paper's, as its spec says it; {} before the search has begun.
+        objective: what is searched on, as printed.
+        budget: how many trials there are to be.
+        log: the parameters that are drawn from a logarithmic scale.
         importance: parameter -> share; empty where it is not known.
         summary: what the search says of its winner, or {}.
     """
 
-    about: dict[str, Any]
     table: pd.DataFrame
-    importance: dict[str, float]
-    summary: dict[str, Any]
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """All that the trials depend on: run, space, objective, direction, ..."""
-        return self.about.get("asked", {})
-
-    @property
-    def objective(self) -> str:
-        """What is searched on, as printed: "dev rSum"."""
-        split, _, metric = self.asked.get("objective", "").partition("/")
-        return f"{split} {MEASURES[metric].title}" if metric in MEASURES else "value"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return self.asked.get("direction") != "min"
-
-    @property
-    def budget(self) -> int:
-        """How many trials there are to be."""
-        return self.about.get("trials", 0)
+    run: dict[str, Any] = field(default_factory=dict)
+    objective: str = "value"
+    higher_is_better: bool = True
+    budget: int = 0
+    log: set[str] = field(default_factory=set)
+    importance: dict[str, float] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
 
     @property
     def parameters(self) -> list[str]:
@@ -66,25 +55,18 @@ class Trials:
         return self.table[(self.table["state"] == "complete") & self.table["value"].notna()]
 
     @property
-    def winner(self) -> "pd.Series[Any] | None":
+    def winner(self) -> Trial | None:
         """The best complete trial, the first of equals."""
-        done = self.complete
-        if done.empty:
-            return None
-        values = done["value"].to_numpy()
-        return done.iloc[int(values.argmax() if self.higher_is_better else values.argmin())]
+        best = self.complete.sort_values("value", ascending=not self.higher_is_better, kind="stable")
+        return next(iter(list_trials(best)), None)
 
     @property
-    def paper(self) -> "pd.Series[Any] | None":
-        found = self.complete[self.complete["number"] == PAPER]
-        return None if found.empty else found.iloc[0]
+    def paper(self) -> Trial | None:
+        """The trial with the paper's values, if it is complete."""
+        return next((trial for trial in list_trials(self.complete) if trial["number"] == PAPER), None)
 
     def is_numeric(self, parameter: str) -> bool:
         return pd.api.types.is_numeric_dtype(self.table[parameter]) and self.table[parameter].dtype != bool
-
-    def is_log(self, parameter: str) -> bool:
-        """Whether it is drawn from a logarithmic scale."""
-        return bool(self.asked.get("space", {}).get(parameter, {}).get("log"))
 
     def by_importance(self) -> list[str]:
         """The parameters, the most important first; in their own order where importance is not known."""
@@ -92,13 +74,31 @@ class Trials:
 
 
 def read_trials(folder: Path) -> Trials:
-    """A search by its folder; one that has not begun has no trials.
+    """A search by its folder.
 
     Raises:
         HarnessError: a file of it is not what a search writes.
     """
-    files = [read_json(folder / f"{name}.json") or {} for name in ("sweep", "importance", "summary")]
-    return Trials(files[0], _read_table(folder / "trials.csv"), files[1], files[2])
+    table = _read_table(folder / "trials.csv")
+    about = read_json(folder / "sweep.json")
+    if about is None:
+        return Trials(table)
+    asked = about["asked"]
+    split, _, metric = asked["objective"].partition("/")
+    log = {name for name, choice in asked["space"].items() if choice.get("log")}
+    importance, summary = (read_json(folder / f"{name}.json") or {} for name in ("importance", "summary"))
+    objective = f"{split} {MEASURES[metric].title}"
+    return Trials(
+        table, asked["run"], objective, asked["direction"] == "max", about["trials"], log, importance, summary
+    )
+
+
+def list_trials(table: pd.DataFrame) -> list[Trial]:
+    """The rows of a table of trials."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -12,9 +12,9 @@ from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import METRICS, Ranks, compare, holm, read_ranks
 from harness.evaluation.measures import MEASURES, RECALLS, WAYS
+from harness.evaluation.queries import Names, Query, count_wins, find_extremes
 from harness.files import write_atomic
 from harness.ledger import Cell
-from harness.reporting.comparison.queries import Names, Query, count_wins, find_extremes
 from harness.reporting.figures import style
 from harness.reporting.figures.curves import draw_two
 from harness.reporting.kit import draw_inline, render_html

@@ -96,7 +96,7 @@ def _draw_contour(title: str, trials: Trials) -> "Figure | None":
         return None
     x, y = (done[name].to_numpy(float) for name in names)
     mean = done.groupby(names)["value"].mean().reset_index()
-    scaled = [np.log10(mean[name]) if trials.is_log(name) else mean[name] for name in names]
+    scaled = [np.log10(mean[name]) if name in trials.log else mean[name] for name in names]
     points = np.column_stack([(values - values.min()) / ((values.max() - values.min()) or 1) for values in scaled])
     if len(points) < FEWEST or np.linalg.matrix_rank(points - points[0], tol=1e-6) < 2:
         return None
@@ -110,8 +110,8 @@ def _draw_contour(title: str, trials: Trials) -> "Figure | None":
     surface = axes.tricontourf(triangles, mean["value"], levels=12, cmap="viridis")
     made.colorbar(surface, ax=axes, label=trials.objective)
     axes.plot(x, y, "o", color="white", markeredgecolor=style.INK, markersize=5)
-    _scale(axes, "x", trials.is_log(names[0]))
-    _scale(axes, "y", trials.is_log(names[1]))
+    _scale(axes, "x", names[0] in trials.log)
+    _scale(axes, "y", names[1] in trials.log)
     if trials.paper is not None:
         style.ring(axes, *(float(trials.paper[name]) for name in names))
     axes.use_sticky_edges = False
@@ -136,7 +136,7 @@ def _x(axes: "Axes", trials: Trials, name: str) -> "dict[int, float]":
     """Trial number -> place on a parameter's axis, which is made to fit; words stand in the order of the alphabet."""
     numbers, values = trials.complete["number"].tolist(), trials.complete[name].tolist()
     if trials.is_numeric(name):
-        _scale(axes, "x", trials.is_log(name))
+        _scale(axes, "x", name in trials.log)
         return dict(zip(numbers, map(float, values), strict=True))
     words = sorted(set(map(str, values)))
     axes.set_xticks(range(len(words)), words, rotation=35, ha="right")

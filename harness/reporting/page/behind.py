@@ -1,7 +1,6 @@
 """What stands behind the numbers of one row: every seed with its run, the published value, settings, machine."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from harness.reporting.reports.rendered import Rendered
@@ -16,18 +15,8 @@ from harness.tracking.records import flatten
 Facts = list[tuple[str, list[str]]]  # what, and its values as printed
 
 
-@dataclass(frozen=True)
-class Behind:
-    """Everything about one row."""
-
-    id: str
-    title: str
-    table: Table
-    facts: Facts
-
-
-def explain_row(row: Row, rendered: Rendered, id: str, links: Mapping[str, str]) -> Behind:
-    """The runs of a row, what their numbers come to, and what is known of how they were made."""
+def explain_row(row: Row, rendered: Rendered, links: Mapping[str, str]) -> dict[str, Any]:
+    """Title of a row, table of its runs and of what their numbers come to, facts on how they were made."""
     report = rendered.report
     columns = [Column("Seed", "word"), *(Column(report.title_of(metric), metric=metric) for metric in report.metrics)]
     columns += [Column("Realised noise"), Column("Time"), Column("Run", "word")]
@@ -39,7 +28,8 @@ def explain_row(row: Row, rendered: Rendered, id: str, links: Mapping[str, str])
         where = "dev split" if report.split == "dev" else f"test split, protocol {report.protocol}"
         facts.insert(0, ("Scored on", [where]))
     title = " · ".join(word for word in row.words if word)
-    return Behind(id, title, Table(columns, [runs, _totals([row.entries[metric] for metric in report.metrics])]), facts)
+    totals = _totals([row.entries[metric] for metric in report.metrics])
+    return {"title": title, "table": Table(columns, [runs, totals]), "facts": facts}
 
 
 def list_common_settings(runs: Sequence[Run]) -> list[str]:

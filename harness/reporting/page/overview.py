@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from harness.methods.failures import Verdict
 from harness.reporting.diagnosis import NOT_BEGUN, Finding, diagnose_all
@@ -11,33 +10,9 @@ from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.words import count_states
 from harness.reporting.runs import Run
 from harness.reporting.tables.numbers import count, duration, moment
-from harness.reporting.tables.table import Table, plain
+from harness.reporting.tables.table import plain
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What one report lacks: how many in which state, and why, with the commands that help."""
-
-    states: str
-    lines: list[str]
-
-
-@dataclass(frozen=True)
-class Found:
-    """The signatures of failure over all runs.
-
-    Attributes:
-        tally: how many runs, by signature and verdict; None where no run was judged.
-        runs: those in which something was found, with what.
-        judged, total: runs of which at least one signature could be judged, and all.
-    """
-
-    tally: Table | None
-    runs: list[tuple[Run, list[tuple[str, list[str]]]]]
-    judged: int
-    total: int
 
 
 def list_facts(runs: Mapping[str, Run], links: Mapping[str, str]) -> list[tuple[str, list[str]]]:
@@ -57,8 +32,9 @@ def list_facts(runs: Mapping[str, Run], links: Mapping[str, str]) -> list[tuple[
     return [(what, [words]) for what, words in lines.items() if words]
 
 
-def list_missing(rendered: Rendered) -> Missing | None:
-    """What a report lacks; None where all its runs are finished and no note gives a command."""
+def list_missing(rendered: Rendered) -> tuple[str, list[str]] | None:
+    """How many runs of a report are in which state, and what lacks and why, with the commands that help; None where all
+    are finished and no note gives a command."""
     states = count_states(rendered.runs)
     lines = [note for note in rendered.notes if "`harness " in note and note not in rendered.report.notes]
     if set(states) <= {"done"} and not lines:
@@ -66,11 +42,16 @@ def list_missing(rendered: Rendered) -> Missing | None:
     words = [f"{states['done']} of {count(states.total(), 'run')} done"] if states else []
     words += [f"{states[state]} {state}" for state in sorted(states) if state != "done"]
     lines += [f"**{run.spec.name} failed:** {run.failure}" for run in rendered.runs if run.failure]
-    return Missing(", ".join(words), lines)
+    return ", ".join(words), lines
 
 
-def tally_findings(runs: Mapping[str, Run], findings: Mapping[str, Sequence[Finding]] | None) -> Found:
-    """Every signature over every run; judged here where `findings` is None."""
+def tally_findings(runs: Mapping[str, Run], findings: Mapping[str, Sequence[Finding]] | None) -> dict[str, Any]:
+    """Every signature over every run; judged here where `findings` is None.
+
+    Returns:
+        `table` of how many runs, by signature and verdict (None where no run was judged); `runs` in which something was
+        found, with what; how many of the `total` are `judged`, by one signature at least.
+    """
     if findings is None:
         findings = diagnose_all(run.cell for run in runs.values() if run.cell.path("spec.json").exists())
     tally: dict[str, Counter[str]] = {}
@@ -86,7 +67,7 @@ def tally_findings(runs: Mapping[str, Run], findings: Mapping[str, Sequence[Find
         counted["not judged"] = len(runs) - counted["found"] - counted["not found"]
     rows = [[signature, *(str(counted[verdict]) for verdict in VERDICTS)] for signature, counted in tally.items()]
     table = plain(["Signature", *VERDICTS], rows, numbers=range(1, 4)) if rows else None
-    return Found(table, found, judged, len(runs))
+    return {"table": table, "runs": found, "judged": judged, "total": len(runs)}
 
 
 def _count_each(words: Iterable[str | None]) -> str:

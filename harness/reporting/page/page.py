@@ -2,36 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.files import write_atomic
 from harness.reporting.diagnosis import Finding
-from harness.reporting.kit import Drawing, draw_inline, render_html
-from harness.reporting.page.behind import Behind, explain_row, list_common_settings
+from harness.reporting.kit import draw_inline, render_html
+from harness.reporting.page.behind import explain_row, list_common_settings
 from harness.reporting.page.overview import list_facts, list_missing, tally_findings
 from harness.reporting.reports.rendered import Rendered
 
 TEMPLATE = Path(__file__).parent / "page.html.jinja"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One report on the page; `place` is its anchor and begins every id in it.
-
-    ids: for each row of the table the id of what stands behind it.
-    """
-
-    place: str
-    rendered: Rendered
-    drawings: list[Drawing]
-    ids: list[str]
-    behind: list[Behind]
-    common: list[str]
-
-    @property
-    def done(self) -> int:
-        return sum(run.state == "done" for run in self.rendered.runs)
 
 
 def write_page(
@@ -56,14 +37,12 @@ def write_page(
     """
     links = {run: link for run, link in links.items() if link.startswith(("http://", "https://"))}
     places = _name_places([each.report.name for each in rendered])
-    parts = [_make_part(each, place, links) for each, place in zip(rendered, places, strict=True)]
     runs = {run.fingerprint: run for each in rendered for run in each.runs}
     text = render_html(
         TEMPLATE,
         title=rendered[0].report.title if len(rendered) == 1 else "Results",
         facts=list_facts(runs, links),
-        parts=parts,
-        missing=[(part, lacks) for part in parts if (lacks := list_missing(part.rendered))],
+        parts=[_make_part(each, place, links) for each, place in zip(rendered, places, strict=True)],
         found=tally_findings(runs, findings),
         links=links,
     )
@@ -73,12 +52,21 @@ def write_page(
     return file
 
 
-def _make_part(each: Rendered, place: str, links: Mapping[str, str]) -> Part:
+def _make_part(each: Rendered, place: str, links: Mapping[str, str]) -> dict[str, Any]:
+    """One report on the page: `place` is its anchor and begins every id in it; `ids`: of the rows of its table."""
     title = each.report.title
-    drawings = [draw_inline(made, f"{title}, {name}" if name else title) for name, made in each.figures.items()]
-    ids = [f"{place}-row-{n}" if row.runs or row.published else "" for n, row in enumerate(each.rows)]
-    behind = [explain_row(row, each, id, links) for row, id in zip(each.rows, ids, strict=True) if id]
-    return Part(place, each, drawings, ids, behind, list_common_settings(each.runs))
+    ids = [f"{place}-row-{number}" if row.runs or row.published else "" for number, row in enumerate(each.rows)]
+    return {
+        "place": place,
+        "rendered": each,
+        "done": sum(run.state == "done" for run in each.runs),
+        "planned": len(each.runs),
+        "ids": ids,
+        "behind": [explain_row(row, each, links) | {"id": id} for row, id in zip(each.rows, ids, strict=True) if id],
+        "common": list_common_settings(each.runs),
+        "drawings": [draw_inline(made, f"{title}, {name}" if name else title) for name, made in each.figures.items()],
+        "missing": list_missing(each),
+    }
 
 
 def _name_places(names: list[str]) -> list[str]:

@@ -9,7 +9,6 @@ from harness.evaluation.measures import MEASURES
 from harness.reporting.reports import words
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.series import draw_figure
-from harness.reporting.rows.places import base_runs
 from harness.reporting.rows.published import Published
 from harness.reporting.rows.rows import Group, Row, build_rows
 from harness.reporting.rows.significance import judge_rows
@@ -29,28 +28,25 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
     groups = build_rows(report, runs, published)
     judged = judge_rows(report, groups)
     rows = [row for group in groups for row in group]
-    shown = {run.fingerprint for row in rows for run in row.runs}
-    mine = [run for run in runs if run.fingerprint in shown]
     sources = dict.fromkeys(row.published.footnote for row in rows if row.published)
     letters = {source: words.name_footnote(place) for place, source in enumerate(sources)}
     notes = [
         *report.notes,
-        *([words.BASE_RUN] if base_runs(mine) else []),
+        *([words.BASE_RUN] if any(row.base for row in rows) else []),
         *words.explain_marks(report, judged),
         *words.count_unscored(report, rows),
         *words.list_missing(report, runs, rows, report.rows),
     ]
-    drawn = draw_figure(report, runs, published, words.subtitle_figure(report, runs, rows)) if report.figure else None
+    drawn = draw_figure(report, runs, published, words.subtitle_figure(report, rows)) if report.figure else None
     return Rendered(
         report,
-        words.caption_cells(report, mine, rows),
+        words.caption_cells(report, rows),
         tabulate_rows(report, groups, letters),
         rows,
         pd.DataFrame(list_numbers(report, rows)),
         notes,
         {letter: source for source, letter in letters.items()},
         {"": drawn} if drawn else {},
-        mine,
     )
 
 

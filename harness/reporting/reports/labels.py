@@ -44,10 +44,8 @@ def render_labels(report: Report, spec: Labels, runs: list[Run]) -> Rendered:
     """How well labels tell clean from noisy pairs, and how both lie."""
     found = read_pairs(report, spec, runs)
     rows = [seen.row for seen in found]
-    shown = {run.fingerprint for row in rows for run in row.runs}
-    mine = [run for run in runs if run.fingerprint in shown]
     notes = [*report.notes, *words.list_missing(report, runs, rows, [spec.panels])]
-    without = words.count_states(mine)["done"] - sum(len(seen.pairs) for seen in found)
+    without = sum(bool(run.result) for row in rows for run in row.runs) - sum(len(seen.pairs) for seen in found)
     if without:
         notes.append(f"{without} finished runs keep no pairs.npz: an older version trained them; train them again.")
     histograms = pd.DataFrame(
@@ -55,10 +53,10 @@ def render_labels(report: Report, spec: Labels, runs: list[Run]) -> Rendered:
     )
     said = {(seen.row.words[0], quantity): _describe(seen, quantity) for seen in found for quantity in QUANTITIES}
     names = [row.words[0] for row in rows]
-    drawn = draw_labels(histograms, said, names, report.title, words.subtitle_figure(report, runs, rows))
+    drawn = draw_labels(histograms, said, names, report.title, words.subtitle_figure(report, rows))
     return Rendered(
-        report, words.caption_labels(report, mine, rows), tabulate_pairs(report, spec, found), rows, histograms, notes,
-        figures={"": drawn}, runs=mine,
+        report, words.caption_labels(report, rows), tabulate_pairs(report, spec, found), rows, histograms, notes,
+        figures={"": drawn},
     )  # fmt: skip
 
 

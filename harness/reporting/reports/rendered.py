@@ -26,7 +26,6 @@ class Rendered:
         notes: what else a reader must know; what is missing and the command that makes it.
         footnotes: letter -> source of the published numbers that bear it.
         figures: "" is the report's own, NAME.png; "importance" would be NAME_importance.png.
-        runs: all that are planned, finished or not.
     """
 
     report: Report
@@ -37,4 +36,8 @@ class Rendered:
     notes: list[str] = field(default_factory=list)
     footnotes: dict[str, str] = field(default_factory=dict)
     figures: "dict[str, Figure]" = field(default_factory=dict)
-    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All that stand behind the table, finished or not, each once."""
+        return list({run.fingerprint: run for row in self.rows for run in row.runs}.values())

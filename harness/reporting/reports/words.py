@@ -46,8 +46,9 @@ def join_sentences(*sentences: str) -> str:
     return ". ".join(sentences) + "."
 
 
-def caption_cells(report: Report, runs: Sequence[Run], rows: Iterable[Row]) -> str:
+def caption_cells(report: Report, rows: Sequence[Row]) -> str:
     """Dataset, protocol, selection rule, seeds: what a reader must know to compare."""
+    runs = [run for row in rows for run in row.runs]
     protocol = PROTOCOLS[report.protocol].title if report.protocol in PROTOCOLS else report.protocol
     counts = sorted({row.n for row in rows if row.n})
     over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
@@ -64,11 +65,12 @@ def caption_cells(report: Report, runs: Sequence[Run], rows: Iterable[Row]) -> s
     )
 
 
-def caption_labels(report: Report, runs: Sequence[Run], rows: Iterable[Row]) -> str:
+def caption_labels(report: Report, rows: Sequence[Row]) -> str:
     """As `caption_cells`, of a report about labels."""
+    runs = [run for row in rows for run in row.runs]
     return join_sentences(
         report.title,
-        subtitle_figure(report, runs, rows),
+        subtitle_figure(report, rows),
         f"The network is that of {name_selection(runs)}; {name_noise(runs)}",
         "AUC: the chance that a clean pair stands above a noisy one",
         "Mean and standard deviation over the seeds",
@@ -150,9 +152,9 @@ def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes:
     return lines
 
 
-def subtitle_figure(report: Report, runs: Iterable[Run], rows: Iterable[Row]) -> str:
+def subtitle_figure(report: Report, rows: Sequence[Row]) -> str:
     """Under a figure's title: dataset, and how many seeds."""
-    name = name_dataset(report, runs)
+    name = name_dataset(report, (run for row in rows for run in row.runs))
     most = max((row.n for row in rows), default=0)
     title = CARDS[name].title.split(":")[0] if name in CARDS else name
     stand_in = "; a stand-in, not a paper's benchmark" if name in CARDS and "stand-in" in CARDS[name].title else ""

@@ -8,6 +8,7 @@ from harness.errors import HarnessError, suggest
 from harness.grids.expand import BASE, PARAMETER, VALUE
 from harness.reporting.runs import Run
 from harness.reporting.spec import Report
+from harness.tracking.records import flatten
 
 Place = tuple[Any, ...]  # one value for each axis
 
@@ -77,16 +78,10 @@ def place_base(runs: list[Run]) -> list[Run]:
         if run.spec.labels.get(PARAMETER) != BASE or not varied:
             placed.append(run)
             continue
-        table = run.spec.run.table()
+        settings = dict(flatten(run.spec.run.table()))
         for key in varied:
-            labels = {**run.spec.labels, PARAMETER: key, VALUE: value_of(table, key)}
+            value = settings.get(key)
+            value = "-".join(map(str, value)) if isinstance(value, list) else value  # as a grid names it
+            labels = {**run.spec.labels, PARAMETER: key, VALUE: value}
             placed.append(replace(run, spec=replace(run.spec, labels=labels)))
     return placed
-
-
-def value_of(table: dict[str, Any], dotted: str) -> Any:
-    """A run's value of a hyperparameter, as a grid names it: a list as "7-7-32"."""
-    value: Any = table
-    for part in dotted.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return "-".join(map(str, value)) if isinstance(value, list) else value

@@ -47,6 +47,7 @@ class Row:
     Attributes:
         runs: those that a grid plans there, finished or not; none for a row of the literature alone.
         entries: by metric.
+        base: it is the run that the others of a [vary] differ from in one value.
     """
 
     place: Place
@@ -54,6 +55,7 @@ class Row:
     runs: list[Run]
     entries: dict[str, Entry] = field(default_factory=dict)
     published: PublishedValue | None = None
+    base: bool = False
 
     @property
     def n(self) -> int:
@@ -79,9 +81,10 @@ def build_rows(report: Report, runs: list[Run], published: Published | None) -> 
         for metric, entry in entries.items():
             entry.published = value.metrics.get(metric) if value else None
         words = [report.word_for(axis, value) for axis, value in zip(report.rows, place, strict=True)]
-        if base.issuperset(run.fingerprint for run in here):
-            words[-1] += " (base)"
-        groups.setdefault(place[: len(report.grouped_by)], []).append(Row(place, words, here, entries, value))
+        is_base = base.issuperset(run.fingerprint for run in here)
+        words[-1] += " (base)" if is_base else ""
+        row = Row(place, words, here, entries, value, is_base)
+        groups.setdefault(place[: len(report.grouped_by)], []).append(row)
     for shared, group in groups.items():
         _mark_best(group)
         rate = shared[0] if shared else None  # none: real noise, in one group
