@@ -95,10 +95,8 @@ def read_trials(folder: Path) -> Trials:
 
 def list_trials(table: pd.DataFrame) -> list[Trial]:
     """The rows of a table of trials."""
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in table.to_dict("records")
-    ]
+    rows = table.to_dict("records")
+    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
 
 
 def _read_table(path: Path) -> pd.DataFrame:

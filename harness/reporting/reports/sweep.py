@@ -44,7 +44,7 @@ def tabulate_trials(trials: Trials) -> Table:
     rows: list[list[str | Value]] = [
         [
             str(trial["number"]),
-            STATES.get(trial["state"], trial["state"]),
+            _word(trial["state"]),
             number(trial["value"]),
             *(Value(_setting(trial, name), str(trial[name])) for name in trials.parameters),
             trial["fingerprint"] or NOTHING,
@@ -92,12 +92,16 @@ def explain_trials(trials: Trials, command: str) -> list[str]:
     figures = ", ".join(f"{protocol}: rSum {metrics['rsum']:.1f}" for protocol, metrics in test if "rsum" in metrics)
     notes += [f"The winner's network on the test split, scored once: {figures}."] if figures else []
     states = Counter(trials.table["state"].tolist())
-    others = ", ".join(f"{n} {STATES.get(state, state)}" for state, n in sorted(states.items()) if state != "complete")
+    others = ", ".join(f"{n} {_word(state)}" for state, n in sorted(states.items()) if state != "complete")
     notes += [f"{len(trials.complete)} trials are complete; {others}."] if others else []
     over = states.total() - states["running"] - states["waiting"]
     if over < trials.budget:
         notes.append(f"{over} of {trials.budget} trials are over; `{command}` makes the others.")
     return notes
+
+
+def _word(state: str) -> str:
+    return STATES.get(state, state)
 
 
 def _settings(trials: Trials, trial: Trial) -> str:
