@@ -2,14 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from harness.cli import options
-
-if TYPE_CHECKING:
-    from harness.search import Sweep
 
 
 @click.command()
@@ -85,9 +82,7 @@ def command(
             sweep, study, ledger, data,
             engine=engine, jobs=jobs, worker_options=worker_options, now=now, retrain=retrain,
         )  # fmt: skip
-        mirror = SweepMirror(
-            None, runs, folder, figures=figures, sweep_figures=lambda _: _drawn(sweep, runs, smoke=smoke)
-        )
+        mirror = SweepMirror(None, runs, folder, figures=figures, sweep_figures=lambda at: _draw(sweep.title, at))
         rows = search.run(mirror.update)
         importance = study.importance()
     finally:
@@ -107,13 +102,9 @@ def command(
     print(f"confirm {len(sweep.seeds)} seeds of both: harness run {folder / f'{sweep.name}_best.toml'}")
 
 
-def _drawn(sweep: "Sweep", runs: Path, *, smoke: bool) -> dict[str, Any]:
-    """The figures of the sweep's report, for one that is declared in the room."""
-    from harness.grids import declarations
-    from harness.reporting.figures.sweep import draw
-    from harness.reporting.sweep import read
+def _draw(title: str, folder: Path) -> dict[str, Any]:
+    """The figures of a sweep's report, by name."""
+    from harness.reporting.figures.sweep import draw_sweep
+    from harness.reporting.trials import read_trials
 
-    if declarations("sweeps").get(sweep.path.stem) != sweep.path:
-        return {}
-    found = draw(sweep.title, read(sweep.path.stem, runs, smoke=smoke))
-    return {name or "history": figure for name, figure in found.items()}
+    return {name or "history": figure for name, figure in draw_sweep(title, read_trials(folder)).items()}

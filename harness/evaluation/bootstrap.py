@@ -22,13 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import MEASURES
 from harness.seeds import Name, rng_for
 
-CUTOFFS = (1, 5, 10)
-METRICS: dict[str, dict[str, tuple[int, ...]]] = {
-    **{f"{way}_r{k}": {way: (k,)} for way in ("i2t", "t2i") for k in CUTOFFS},
-    "rsum": {"i2t": CUTOFFS, "t2i": CUTOFFS},
-}
+METRICS = {name: measure.hits for name, measure in MEASURES.items() if measure.hits}
 _BLOCK = 1 << 22  # drawn counts held at a time: 32 MB
 
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.evaluation.measures import CUTOFFS, WAYS
 
-_CUTOFFS = (1, 5, 10)
 _BLOCK = 1 << 20  # scores compared at a time: 4 MB, which stays in a core's cache
 
 
@@ -68,12 +68,12 @@ def retrieval(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> d
 def summary(image_to_text: Tensor, text_to_image: Tensor) -> dict[str, float]:
     """The metrics of `retrieval` from the ranks of `ranks`."""
     values = {**_one_way("i2t", image_to_text), **_one_way("t2i", text_to_image)}
-    values["rsum"] = sum(values[f"{way}_r{k}"] for way in ("i2t", "t2i") for k in _CUTOFFS)
+    values["rsum"] = sum(values[f"{way}_r{k}"] for way in WAYS for k in CUTOFFS)
     return values
 
 
 def _one_way(way: str, of: Tensor) -> dict[str, float]:
-    values = {f"{way}_r{k}": 100.0 * int((of <= k).sum()) / len(of) for k in _CUTOFFS}
+    values = {f"{way}_r{k}": 100.0 * int((of <= k).sum()) / len(of) for k in CUTOFFS}
     ordered = of.sort().values
     middle = (ordered[(len(of) - 1) // 2] + ordered[len(of) // 2]) // 2
     return {**values, f"{way}_medr": float(middle), f"{way}_meanr": of.double().mean().item()}

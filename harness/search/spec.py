@@ -26,11 +26,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import MEASURES
 from harness.grids import find, read_toml
 from harness.grids.resolve import resolve_run
 from harness.grids.tables import at, merge, nested
@@ -42,10 +43,11 @@ from harness.spec.run import Strict
 PARTS = ("method", "backbone", "schedule", "augmentation")  # what may be searched: the rest says what is compared
 UNTOUCHED: dict[str, Any] = {"evaluation": {"protocols": []}}  # a trial's worker leaves the test split alone
 
-Objective = Literal[
-    "dev/rsum", "dev/i2t_r1", "dev/i2t_r5", "dev/i2t_r10", "dev/t2i_r1", "dev/t2i_r5", "dev/t2i_r10",
-    "dev/i2t_meanr", "dev/t2i_meanr",
-]  # fmt: skip
+OBJECTIVES = {f"dev/{name}": measure for name, measure in MEASURES.items() if not name.endswith("medr")}  # too coarse
+if TYPE_CHECKING:
+    Objective = str
+else:
+    Objective = Literal[tuple(OBJECTIVES)]
 Sampler = Literal["tpe", "random", "grid", "gp"]
 Values = dict[str, Any]  # key of the space -> value
 
@@ -97,10 +99,9 @@ class _File(Strict):
 
     @model_validator(mode="after")
     def _the_better_way(self) -> "_File":
-        better = "min" if self.objective.endswith("meanr") else "max"
+        better, word = ("max", "higher") if OBJECTIVES[self.objective].higher_is_better else ("min", "lower")
         if self.direction != better:
-            which = "lower" if better == "min" else "higher"
-            raise ValueError(f'direction: a {which} {self.objective} is better; accepted: "{better}"')
+            raise ValueError(f'direction: a {word} {self.objective} is better; write direction = "{better}"')
         return self
 
 
