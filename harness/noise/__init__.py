@@ -1,5 +1,7 @@
-"""Noise models: which image each training caption is paired with, which captions are damaged. Adding one: one
-file, one line here, one test."""
+"""Noise models: which image each training caption is paired with, which captions are damaged.
+
+To add one: a file, a line here, a test.
+"""
 
 from harness.noise.base import Descriptors, NoiseModel, realised_rate, save_index
 from harness.noise.caption_level import CaptionLevel

@@ -1,5 +1,4 @@
-"""What every noise model is: which image each training caption is paired with, and which captions are damaged.
-Plus the file others can train on."""
+"""What every noise model is: which image each training caption is paired with, and which captions are damaged."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,20 +19,26 @@ def unseen() -> NDArray[np.float32]:
 
 
 class NoiseModel(Checked):
-    """Pairs training captions with images, some of them wrong. A rate is the share of captions chosen for
-    that."""
+    """Pairs training captions with images, some of them wrong. A rate is the share of captions chosen for that."""
 
     def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
-        """paired_image (captions,) int64, a new array; all randomness comes from `rng`.
+        """Pairs every caption with an image; all randomness comes from `rng`.
 
-        image_of_caption: (captions,) int64, the truth, images counted from 0 without gaps. descriptors: called
-        by a model that needs to know which images look alike; products of its rows are cosines.
+        Args:
+            image_of_caption: (captions,) int64, the truth, images counted from 0 without gaps.
+            rng: of this data set, noise model, rate and seed.
+            descriptors: a model calls it to know which images look alike; products of its rows are cosines.
+
+        Returns:
+            paired_image (captions,) int64, a new array.
         """
         raise NotImplementedError
 
     def damage(self, texts: Sequence[str], rng: np.random.Generator) -> dict[int, str]:
-        """New texts for some captions, by the caption's index; such a pair is a wrong one. Called after
-        `corrupt` with the same `rng`. None here: most noise leaves the captions as they are written."""
+        """New texts for some captions, by the caption's index; such a pair is a wrong one.
+
+        Called after `corrupt` with the same `rng`. Most noise leaves the captions as they are written.
+        """
         return {}
 
 
@@ -43,8 +48,7 @@ def realised_rate(paired_image: Index, image_of_caption: Index) -> float:
 
 
 def save_index(paired_image: Index, path: Path) -> None:
-    """Write the pairs as a caption-level index file: what NCR, BiCro, MSCN and CRCL read, and `index_file`
-    here."""
+    """Write the pairs as a caption-level index file, which NCR, BiCro, MSCN, CRCL and our `index_file` read."""
     with open(path, "wb") as file:  # np.save would add .npy to another suffix
         np.save(file, paired_image.astype(np.int64, copy=False))
 
@@ -66,8 +70,8 @@ def shuffled(items: Index, rate: float, rng: np.random.Generator) -> Index:
 def one_thread() -> Iterator[None]:
     """Sums in one order, so that noise made of floats is the same with any number of threads.
 
-    Another kind of processor may still round otherwise, and then a pair in a great many may differ: the sha256 of
-    the pairs, in each result, says so, and the saved pairs of one run can be given to others as `index_file`.
+    Another kind of processor may still round otherwise, so that a few pairs differ. The sha256 of the pairs, in each
+    result, shows it, and the saved pairs of one run can be given to others as `index_file`.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it
 
@@ -78,9 +82,9 @@ def one_thread() -> Iterator[None]:
 def deranged(kinds: Index, rng: np.random.Generator) -> Index:
     """A random order in which nothing stands where one of its own kind stood: kinds[order] != kinds.
 
-    kinds: (n,). A plain permutation first; then each item that came to its own kind changes places with a
-    random one that mends both, of which there is one as long as no kind has more than half of the items. What
-    such a kind has too many stays where it is.
+    kinds: (n,). First a plain permutation. Then each item that came to its own kind changes places with a random one
+    such that both fit; there is one as long as no kind has more than half of the items. Where a kind has more, the rest
+    of it stays where it is.
     """
     order = rng.permutation(len(kinds))
     held = kinds[order]  # the kind of what stands at each place now
