@@ -21,7 +21,7 @@ from harness.data.build.pictures import Pictures
 from harness.data.build.store import Store
 from harness.data.dataset import open_dataset
 from harness.errors import HarnessError
-from harness.files import told
+from harness.files import explain_write_error
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_a_full_disk_is_told_before_the_first_picture(tmp_path: Path, vit: str) 
     pictures, captions = source(tmp_path, {"train": 20, "dev": 2})  # 20 x 36 x 16 x 4 = 46,080 bytes and a header
     with (
         file_size_limit(40_000),
-        pytest.raises(HarnessError, match=r"train_ims\.npy: no space left on the disk for 0\.0 MiB") as told,
+        pytest.raises(HarnessError, match=r"train_ims\.npy: no space left on the disk for 0\.0 MiB") as explain_write_error,
     ):
         build_dataset(pictures, captions, tmp_path / "mine", Recipe(encoder=vit))
     assert "\n" not in str(told.value)
@@ -216,9 +216,9 @@ def test_a_disk_that_fills_up_on_the_way_loses_nothing(
 
 
 def test_an_error_that_is_no_full_disk_is_not_told_as_one(tmp_path: Path) -> None:
-    assert isinstance(told(OSError(errno.ENOSPC, "full"), tmp_path), HarnessError)
+    assert isinstance(explain_write_error(OSError(errno.ENOSPC, "full"), tmp_path), HarnessError)
     other = OSError(errno.EACCES, "denied")
-    assert told(other, tmp_path) is other
+    assert explain_write_error(other, tmp_path) is other
 
 
 def test_features_too_large_for_float16_are_refused(tmp_path: Path, vit: str, monkeypatch: pytest.MonkeyPatch) -> None:

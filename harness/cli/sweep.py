@@ -14,12 +14,14 @@ from harness.cli import options
 @options.runs
 @options.data
 @options.smoke
-@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at once.")
+@click.option(
+    "--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="How many trials run at once."
+)
 @options.launcher
-@click.option("--trials", type=click.IntRange(min=1), help="How many in all.  [default: what the sweep says]")
+@click.option("--trials", type=click.IntRange(min=1), help="How many trials in all.  [default: what the sweep says]")
 @click.option(
     "--storage", metavar="URL", envvar="HARNESS_STORAGE",
-    help="A database for the study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
+    help="The database of the study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
 )  # fmt: skip
 @click.option(
     "--retrain", is_flag=True,
@@ -41,10 +43,10 @@ def command(
 ) -> None:
     """Search the space of SPEC (a name in sweeps/ or a .toml file) for the best dev score.
 
-    Trial 0 is the paper's setting. Running it again does what is missing of the budget: killed trials continue from
-    their checkpoint. Several may run at once, sharing the runs folder. At the end the winner alone is scored on
-    test, once, and NAME_best.toml confirms it on several seeds with `harness run`. A search whose data have changed
-    does not go on: its trials could not be held against each other.
+    Trial 0 is the paper's setting. Run the same command again to continue: killed trials continue from their
+    checkpoint, and missing trials are made. Several sweeps may run at once in one runs folder. At the end the winner
+    alone is scored on test, once. `harness run` with NAME_best.toml confirms it on several seeds. A search
+    does not go on when its data have changed, because its trials could not be compared.
     """
     from harness.data.now import DataNow
     from harness.grids import CellSpec
@@ -65,7 +67,7 @@ def command(
     sweep = load_sweep(spec, smoke=smoke, trials=trials)
     # The workers of a cluster may have another device.
     here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
-    here.torch_device()  # a missing device is told now, not by every worker
+    here.torch_device()  # a missing device ends it now, and not in every worker
     engine = open_engine(launcher, jobs, profile)
     run = sweep.run(sweep.paper)
     prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)

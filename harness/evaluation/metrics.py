@@ -1,14 +1,12 @@
 """Ranks and recalls of a score matrix, in one pass and without sorting.
 
-The rank of an image's best own caption among all captions, and of a caption's own image among all images,
-is one plus the number of wrong candidates that score at least as high. So a tie counts against the model,
-and a model that gives every pair the same score, as collapsed ones do, gets the worst ranks instead of a
-perfect score.
+The rank of an image's best own caption among all captions, and of a caption's own image among all images, is one plus
+the number of wrong candidates that score at least as high. So a tie counts against the model, and a model that gives
+every pair the same score, as collapsed ones do, gets the worst ranks and not a perfect score.
 
-R@K is the field's: the share of queries with a right answer among the first K, in percent. It is a hit
-rate; with five captions per image it is not the fraction of them found, which some libraries call recall.
-Median and mean ranks are one-based, and the median of an even number of queries is rounded down, both as in
-the released codes of the field.
+R@K is the field's: the share of queries with a right answer among the first K, in percent. It is a hit rate; with five
+captions per image it is not the fraction of them found, which some libraries call recall. Median and mean ranks are
+one-based, and the median of an even number of queries is rounded down, both as in the released codes of the field.
 """
 
 from collections.abc import Iterator
@@ -28,9 +26,9 @@ def ranks(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> tuple
     """One-based ranks of the truth: (image to text (images,), text to image (captions,)), both int64.
 
     Args:
-        scores: (images, captions), any floating dtype. image_of_caption: (captions,) int64, row of each
-        caption's image; any number of captions per image, at least
-            one, in any order.
+        scores: (images, captions), any floating dtype.
+        image_of_caption: (captions,) int64, the row of each caption's image; every image has at least one caption, and
+            they may stand in any order.
 
     Raises:
         HarnessError: the two do not fit, an image has no caption, or a score is not finite.
@@ -57,10 +55,9 @@ def ranks(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> tuple
 
 
 def retrieval(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> dict[str, float]:
-    """R@1/5/10 in percent, median and mean rank both ways (`i2t_r1`, ..., `t2i_meanr`), and the sum of the
-    recalls.
+    """R@1/5/10 in percent, median and mean rank both ways (`i2t_r1`, ..., `t2i_meanr`), and the recalls' sum `rsum`.
 
-    Arguments and errors: those of `ranks`.
+    Arguments and errors are those of `ranks`.
     """
     return summary(*ranks(scores, image_of_caption))
 

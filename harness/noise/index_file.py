@@ -1,4 +1,4 @@
-"""Noise from a published index file, so that one trains on the very pairs of another paper."""
+"""Noise from a published index file, to train on exactly the pairs of another paper."""
 
 from typing import Annotated
 
@@ -19,9 +19,9 @@ class IndexFile(NoiseModel):
     path: one image number for each training caption (caption-level, as NCR and CRCL publish), or one for each
     training image, whose captions all move (image-level, as RCL publishes). Images count from 0 in the order
     of the distinct rows of the features. rate: share of wrong pairs that the file is said to hold. The
-    released codes let a file override the rate in silence; here a contradiction is an error. sha256: of the
-    file's bytes; left out, it is that of the file found at `path`, so that a run's fingerprint follows what
-    the file holds and not where it lies.
+    released codes let a file override the rate in silence; here a contradiction is an error. sha256: of the file's
+    bytes; left out, it is that of the file at `path`, so that a run's fingerprint depends on what the file holds and
+    not on where it lies.
     """
 
     def __init__(
