@@ -1,6 +1,7 @@
 """Declared grids: expansion, and one clear line for every mistake."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from toy import write_grid
 from harness.errors import HarnessError
 from harness.grids import declarations, load_grid
 from harness.grids.tables import merge, nested
+from harness.grids.toml import to_toml
 from harness.spec import RunSpec, fingerprint
 
 AXES = """
@@ -170,3 +172,59 @@ def test_an_index_file_counts_by_its_content_and_not_by_its_place(tmp_path: Path
     np.save(other, np.arange(6))
     assert fingerprint_of(here) == fingerprint_of(there)
     assert fingerprint_of(here) != fingerprint_of(other)
+
+
+def test_toml_is_read_back_as_it_was_written() -> None:
+    value = {"a b": [1, 2.5, [1e-5, True], 'é "q" [\n,\n] \\'], "c": {"d.e": {}, "f": (1, 2)}, "g": -0.0}
+    text = to_toml({**value, "none": None})
+    assert tomllib.loads(text) == {**value, "c": {"d.e": {}, "f": [1, 2]}}
+    assert '"a b" = [1, 2.5, [1e-05, true], ' in text
+
+
+def test_settings_lie_over_every_cell_and_are_said_in_its_name(tmp_path: Path) -> None:
+    text = AXES + '[[exception]]\nwhere = { method = "crcl" }\nrun.method.tau = 0.1\n'
+    path = write_grid(tmp_path, text)
+    plain = load_grid(path).cells
+    grid = load_grid(path, settings={"method.tau": 0.2, "noise": "image_level", "schedule.lr": 1e-4})
+    assert len({cell.fingerprint for cell in [*plain, *grid.cells]}) == 2 * len(plain)
+    assert {cell.run.method.parameters["tau"] for cell in grid.cells} == {0.2}  # over variants and exceptions
+    assert {(cell.run.noise.name, cell.run.noise.parameters["rate"]) for cell in grid.cells} == {
+        ("image_level", 0.0),  # the axis still says the rate
+        ("image_level", 0.4),
+    }
+    assert grid.cells[0].name == "noise.rate=0.0 seed=0 infonce method.tau=0.2 noise=image_level schedule.lr=0.0001"
+    assert grid.axes["method.tau"] == [0.2]
+    crcl = load_grid(path, only={"method": ["crcl"]}, settings={"method.beta": 0.5, "augmentation": None})
+    assert {cell.run.method.parameters["beta"] for cell in crcl.cells} == {0.5}
+    assert {cell.run.augmentation for cell in crcl.cells} == {None}
+    with pytest.raises(HarnessError, match=r"cell '.* infonce method.beta=0.5': method.beta = 0.5: unknown key"):
+        load_grid(path, settings={"method.beta": 0.5})  # which not every method of the grid has
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("noise.rate", 0.1), ("noise", {"name": "caption_level", "rate": 0.1}), ("seed", 3)]
+)
+def test_what_the_cells_differ_in_cannot_be_set_for_all(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(HarnessError, match=r"^--set (noise\.rate|seed): the cells of toy differ in it; accepted: "):
+        load_grid(write_grid(tmp_path, AXES), settings={key: value})
+
+
+def test_the_component_that_variants_name_and_a_varied_key_cannot_be_set_either(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"^--set method.name: .* by --only: infonce, crcl$"):
+        load_grid(write_grid(tmp_path, AXES), settings={"method": "rcl"})
+    with pytest.raises(HarnessError, match=r"^--set method.beta: .* by --only: 0.0, 0.8, 1.0$"):
+        load_grid(write_grid(tmp_path, VARY), settings={"method.beta": 0.5})
+    backbones = '[axes]\nbackbone = ["saf", "sgr"]\n[axes.method.a]\nmethod = "infonce"\nschedule.epochs = 1\n'
+    with pytest.raises(HarnessError, match=r"^--set backbone.name: .* by --only: saf, sgr$"):
+        load_grid(write_grid(tmp_path, backbones), settings={"backbone": "saf"})
+    assert load_grid(write_grid(tmp_path, backbones), settings={"backbone.embed_dim": 4}).cells
+
+
+def test_the_cells_that_are_not_asked_for_are_not_looked_at(tmp_path: Path) -> None:
+    path = write_grid(tmp_path, VARY.replace("[0.0, 0.8, 1.0]", "[0.0, 0.8]"))
+    chosen = load_grid(path, only={"value": ["0.0"], "seed": ["1"]}).cells
+    assert [cell.name for cell in chosen] == ["seed=1 beta=0.0"]
+    with pytest.raises(HarnessError, match="no cell of toy fits"):
+        load_grid(path, only={"value": ["0.8"]})  # the run's own value, whose cell is the base
+    with pytest.raises(HarnessError, match="did you mean 'seed'"):
+        load_grid(path, only={"sed": ["1"]})

@@ -10,7 +10,6 @@ from harness.search import TrialRow, load_sweep
 from harness.search.outcome import best_toml
 from harness.search.records import read_trials, winner, write_trials
 from harness.search.space import Choices, Range
-from harness.search.toml import to_toml
 from harness.spec import fingerprint
 
 BASE = """
@@ -183,11 +182,3 @@ def test_best_toml_is_a_grid_of_the_winner_and_the_paper(tmp_path: Path) -> None
     path.write_text(best_toml(sweep, TrialRow(0, "COMPLETE", 1.0, {}, "", None, ""), sweep.paper))
     assert load_grid(path).axes == {"seed": [3, 4], "setting": ["paper"]}
     assert "nothing that was tried is better" in path.read_text()
-
-
-def test_toml_is_read_back_as_it_was_written() -> None:
-    import tomllib
-
-    value = {"a b": [1, 2.5, 1e-5, True, 'é "q" \\ \n'], "c": {"d.e": {}, "none": None}, "f": -0.0}
-    del value["c"]["none"]  # type: ignore[attr-defined]
-    assert tomllib.loads(f"x = {to_toml({**value, 'g': None})}")["x"] == value

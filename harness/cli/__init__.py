@@ -14,6 +14,7 @@ VERBS = {
     "list": "What there is to name in a spec; `list crcl` shows the hyperparameters of CRCL.",
     "check": "Validate a grid, expand it, estimate its cost.",
     "run": "Train a grid: what is finished is skipped, what was killed continues.",
+    "train": "Train one run that is described on the command line, without a file.",
     "sweep": "Search hyperparameters on dev; killed trials continue, test is scored once for the winner.",
     "status": "Done, running, failed and waiting cells of a grid.",
     "report": "Tables and figures over finished runs, the published numbers beside ours.",

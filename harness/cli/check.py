@@ -1,6 +1,7 @@
 """`harness check`: what a grid would do, before it does it."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,9 +12,13 @@ from harness.cli import options
 @click.argument("spec")
 @options.runs
 @options.data
+@options.only
+@options.settings
 @options.smoke
 @click.option("--cells/--no-cells", default=True, help="List every cell.")
-def command(spec: str, runs: Path, data: Path, smoke: bool, cells: bool) -> None:
+def command(
+    spec: str, runs: Path, data: Path, only: dict[str, list[str]], settings: dict[str, Any], smoke: bool, cells: bool
+) -> None:
     """Validate the grid SPEC, expand it, and estimate what it costs.
 
     The estimate uses the measured seconds per step of finished cells with the same dataset and backbone; without one it
@@ -22,7 +27,7 @@ def command(spec: str, runs: Path, data: Path, smoke: bool, cells: bool) -> None
     from harness.grids import load_grid
     from harness.launch.estimate import estimate
 
-    grid = load_grid(spec, smoke=smoke)
+    grid = load_grid(spec, smoke=smoke, only=only, settings=settings)
     print(f"{grid.path}: valid")
     print(f"{grid.title}\n{grid.claim}" if grid.claim else grid.title)
     for axis, values in grid.axes.items():

@@ -1,5 +1,7 @@
 """Options that several verbs share, defined once."""
 
+import re
+import tomllib
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import click
 
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 MACHINE = ("device", "precision", "compile", "cuda_graphs", "pin_memory", "checkpoint_seconds")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -20,8 +23,23 @@ data = click.option(
 )  # fmt: skip
 smoke = click.option("--smoke", is_flag=True, help="The grid's [smoke] settings: the same in minutes.")
 only = click.option(
-    "--only", "only", multiple=True, metavar="AXIS=VALUE", callback=lambda _c, _p, given: _pairs(given),
-    help="Only the cells with this value on this axis; repeated, any of an axis's values and all of the axes.",
+    "--only", "only", multiple=True, metavar="AXIS=VALUE", callback=lambda _c, _p, given: _by_axis(given),
+    help="Only the cells with this value on this axis. May be repeated: a cell must have one of the values given for "
+    "each axis.",
+)  # fmt: skip
+settings = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=lambda _c, _p, given: _settings(given),
+    help="Lay this value over the run of every cell, e.g. method.beta=0.9. A value is written as in TOML; what is not "
+    "TOML is text, and none is no value. May be repeated.",
+)  # fmt: skip
+processes = click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Training processes of each cell, which share its batches: for a run too large for one GPU.",
+)  # fmt: skip
+budget = click.option(
+    "--budget", callback=lambda _c, _p, given: _seconds(given), metavar="TIME",
+    help="Stop after this time, e.g. 12h or 1h30m, with checkpoints to continue from. Cells that are estimated to fit "
+    "start first.",
 )  # fmt: skip
 
 
@@ -73,11 +91,44 @@ def for_worker(machine: dict[str, Any]) -> list[str]:
     return words
 
 
-def _pairs(given: tuple[str, ...]) -> dict[str, list[str]]:
-    pairs: dict[str, list[str]] = {}
+def _by_axis(given: tuple[str, ...]) -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {}
     for item in given:
-        axis, equals, value = item.partition("=")
-        if not (axis and equals):
-            raise click.BadParameter(f"{item!r}: write AXIS=VALUE, for example method=crcl")
-        pairs.setdefault(axis, []).append(value)
-    return pairs
+        axis, value = _pair(item, "AXIS=VALUE, for example method=crcl")
+        values.setdefault(axis, []).append(value)
+    return values
+
+
+def _settings(given: tuple[str, ...]) -> dict[str, Any]:
+    pairs = [_pair(item, "KEY=VALUE, for example method.beta=0.9") for item in given]
+    return {key: _value(text) for key, text in pairs}
+
+
+def _pair(item: str, form: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not (name and equals):
+        raise click.BadParameter(f"{item!r}: write {form}")
+    return name, value
+
+
+def _value(text: str) -> Any:
+    """A value as it would stand in a spec; text needs no quotation marks."""
+    if text == "none":  # which TOML has no word for
+        return None
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = table["value"]
+    return value if len(table) == 1 and isinstance(value, bool | int | float | str | list | dict) else text
+
+
+def _seconds(given: str | None) -> float | None:
+    """12h, 90m, 1h30m, ... in seconds."""
+    if given is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", given)
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != given or seconds <= 0:
+        raise click.BadParameter(f"{given!r}: write a time, for example 12h, 90m or 1h30m; units are d, h, m and s")
+    return seconds

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -22,8 +22,12 @@ STYLES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "y
 @click.argument("spec")
 @options.runs
 @options.data
+@options.only
+@options.settings
 @options.smoke
-def command(spec: str, runs: Path, data: Path, smoke: bool) -> None:
+def command(
+    spec: str, runs: Path, data: Path, only: dict[str, list[str]], settings: dict[str, Any], smoke: bool
+) -> None:
     """Done, running (where, since when, last heartbeat), failed (why) and waiting cells of the grid SPEC.
 
     The last line counts them, with the training time spent so far and about how much is left.
@@ -32,7 +36,7 @@ def command(spec: str, runs: Path, data: Path, smoke: bool) -> None:
     from harness.launch.estimate import estimate
     from harness.ledger import Ledger
 
-    grid = load_grid(spec, smoke=smoke)
+    grid = load_grid(spec, smoke=smoke, only=only, settings=settings)
     ledger = Ledger(runs)
     plans = estimate(grid.cells, runs, data)
     width = max(len(plan.cell.name) for plan in plans)

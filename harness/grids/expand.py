@@ -1,11 +1,13 @@
-"""From a grid's axes to its cells: the product of the axes, one key at a time beside it, and exceptions."""
+"""From a grid's axes to its cells: the product of the axes, one key at a time beside it, exceptions, and overrides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from harness.errors import HarnessError, suggest
+from harness.grids.overrides import laid
 from harness.grids.resolve import resolve_run
 from harness.grids.tables import Table, merge, nested
 from harness.spec import RunSpec, fingerprint
@@ -13,6 +15,8 @@ from harness.spec.run import Strict
 
 PARAMETER, VALUE = "parameter", "value"  # labels of the cells of [vary]
 BASE = "base"  # the parameter of the cell that is the run as it stands
+
+Conditions = Mapping[str, Sequence[str]]  # axis -> values as typed on a command line, any of which may be a cell's
 
 
 class Override(Strict):
@@ -42,14 +46,40 @@ class CellSpec:
         }
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A cell whose run is not checked yet."""
+
+    name: str
+    labels: dict[str, Any]
+    run: Table
+
+    def cell(self, path: Path) -> CellSpec:
+        run = resolve_run(self.run, f"{path}: cell '{self.name}'" if self.name else str(path))
+        return CellSpec(self.name or path.stem, self.labels, run, fingerprint(run))
+
+
+class _Placed(Protocol):
+    """What has a place on the axes."""
+
+    @property
+    def labels(self) -> dict[str, Any]: ...
+
+
+T = TypeVar("T", bound=_Placed)
+
+
 def expand(
     run: Table,
-    axes: dict[str, list[Any] | dict[str, Table]],
-    vary: dict[str, list[Any]],
-    exceptions: list[Override],
+    axes: Mapping[str, list[Any] | dict[str, Table]],
+    vary: Mapping[str, list[Any]],
+    exceptions: Sequence[Override],
     path: Path,
+    *,
+    only: Conditions,
+    settings: Mapping[str, Any],
 ) -> list[CellSpec]:
-    """Every cell of a grid.
+    """The cells of a grid.
 
     Args:
         run: what all cells share.
@@ -57,17 +87,58 @@ def expand(
         vary: keys that take their values one at a time, the others as in `run`.
         exceptions: laid over the cells they name.
         path: the grid's file, for messages.
+        only: the cells that are asked for; the runs of others are not checked. Empty: all.
+        settings: by dotted key, laid over the run of every cell at last, and said in its name and labels.
 
     Raises:
-        HarnessError: one line about the first faulty cell.
+        HarnessError: one line about the first faulty cell, or no cell fits `only`.
     """
     variants = {axis: _variants(axis, values) for axis, values in axes.items()}
-    if not vary:
-        return list(_product(run, variants, exceptions, path))
-    cells = list(_product(run, {**variants, PARAMETER: _settings(vary)}, exceptions, path))
-    # A varied key may pass through the run's own value: that cell is the base cell.
-    base = {cell.fingerprint for cell in cells if cell.labels[PARAMETER] == BASE}
-    return [cell for cell in cells if cell.labels[PARAMETER] == BASE or cell.fingerprint not in base]
+    if vary:
+        variants[PARAMETER] = _one_at_a_time(vary)
+    if settings:
+        words = " ".join(f"{key}={label_of(value)}" for key, value in settings.items())
+        variants["--set"] = [_Variant(words, {key: label_of(value) for key, value in settings.items()}, {})]
+    over = laid(settings)
+    # Under the axes too: what an axis says of a component is said of the one that is set.
+    places = list(_product(merge(run, over), variants, exceptions, over))
+    cells = [place.cell(path) for place in fitting(places, _on_axes(only), path.stem)]
+    if vary:  # A varied key may pass through the run's own value: that cell is the base cell.
+        base = {cell.fingerprint for cell in cells if cell.labels[PARAMETER] == BASE}
+        cells = [cell for cell in cells if cell.labels[PARAMETER] == BASE or cell.fingerprint not in base]
+    return fitting(cells, only, path.stem)
+
+
+def fitting(cells: Sequence[T], only: Conditions, grid: str) -> list[T]:
+    """The cells whose label on each of these axes is one of these values.
+
+    Raises:
+        HarnessError: no such axis, or no cell fits.
+    """
+    axes = axis_values(cells)
+    for axis in only:
+        if axis not in axes:
+            raise HarnessError(f"--only {axis}: {grid} has no such axis; {suggest(axis, axes)}")
+    chosen = [c for c in cells if all(str(c.labels[axis]) in values for axis, values in only.items())]
+    if only and not chosen:
+        have = "; ".join(f"{axis} = {', '.join(map(str, axes[axis]))}" for axis in only)
+        raise HarnessError(f"--only: no cell of {grid} fits; it has {have}")
+    return chosen
+
+
+def axis_values(cells: Sequence[_Placed]) -> dict[str, list[Any]]:
+    """Every axis with the values that these cells have on it, in order."""
+    values: dict[str, list[Any]] = {}
+    for cell in cells:
+        for axis, label in cell.labels.items():
+            if label not in values.setdefault(axis, []):
+                values[axis].append(label)
+    return values
+
+
+def _on_axes(only: Conditions) -> Conditions:
+    """Without those of [vary], whose cells are only known once the base cell is."""
+    return {axis: values for axis, values in only.items() if axis not in (PARAMETER, VALUE)}
 
 
 @dataclass(frozen=True)
@@ -82,29 +153,33 @@ class _Variant:
 def _variants(axis: str, values: list[Any] | dict[str, Table]) -> list[_Variant]:
     if isinstance(values, dict):
         return [_Variant(label, {axis: label}, table) for label, table in values.items()]
-    return [_Variant(_name(axis, value), {axis: _label(value)}, nested(axis, value)) for value in values]
+    return [_Variant(_name(axis, value), {axis: label_of(value)}, nested(axis, value)) for value in values]
 
 
-def _settings(vary: dict[str, list[Any]]) -> list[_Variant]:
+def _one_at_a_time(vary: Mapping[str, list[Any]]) -> list[_Variant]:
     """The run as it is, then each key at each of its values."""
     settings = [_Variant("base", {PARAMETER: BASE, VALUE: ""}, {})]
     for key, values in vary.items():
         for value in values:
-            labels = {PARAMETER: key, VALUE: _label(value)}
+            labels = {PARAMETER: key, VALUE: label_of(value)}
             settings.append(_Variant(_name(key.rpartition(".")[2], value), labels, nested(key, value)))
     return settings
 
 
-def _label(value: Any) -> Any:
-    """An axis's value as a label; a list as "7-7-32", which can be typed after --only."""
+def label_of(value: Any) -> Any:
+    """A value as a label that can be typed after --only: a list as "7-7-32", no value as "none"."""
+    if value is None:
+        return "none"
     return "-".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _name(axis: str, value: Any) -> str:
-    return value if isinstance(value, str) else f"{axis}={_label(value)}"
+    return value if isinstance(value, str) else f"{axis}={label_of(value)}"
 
 
-def _product(run: Table, axes: dict[str, list[_Variant]], exceptions: list[Override], path: Path) -> Iterator[CellSpec]:
+def _product(
+    run: Table, axes: dict[str, list[_Variant]], exceptions: Sequence[Override], over: Table
+) -> Iterator[_Place]:
     for chosen in product(*axes.values()):
         labels: dict[str, Any] = {}
         table = run
@@ -114,9 +189,7 @@ def _product(run: Table, axes: dict[str, list[_Variant]], exceptions: list[Overr
         for exception in exceptions:
             if all(_fits(labels[axis], accepted) for axis, accepted in exception.where.items()):
                 table = merge(table, exception.run)
-        name = " ".join(variant.name for variant in chosen)
-        spec = resolve_run(table, f"{path}: cell '{name}'" if name else str(path))
-        yield CellSpec(name or path.stem, labels, spec, fingerprint(spec))
+        yield _Place(" ".join(variant.name for variant in chosen), labels, merge(table, over))
 
 
 def _fits(label: Any, accepted: Any) -> bool:

@@ -30,7 +30,7 @@ axes = { "noise.rate" = [0.4] }
 run = { dataset = "twemoji" }
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,7 +38,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from harness.errors import HarnessError, suggest
-from harness.grids.expand import PARAMETER, VALUE, CellSpec, Override, expand
+from harness.grids.expand import PARAMETER, VALUE, CellSpec, Conditions, Override, axis_values, expand, fitting
+from harness.grids.overrides import refuse_axes
 from harness.grids.rooms import find, read_toml
 from harness.grids.tables import merge
 from harness.spec.explain import explain
@@ -85,24 +86,29 @@ class Grid:
                 if all(backbone in found for backbone in backbones):
                     yield name, [found[backbone] for backbone in backbones]
 
-    def only(self, conditions: dict[str, list[str]]) -> list[CellSpec]:
+    def only(self, conditions: Conditions) -> list[CellSpec]:
         """The cells whose label on each of these axes is one of these values, as typed on a command line.
 
         Raises:
             HarnessError: no such axis, or no cell fits.
         """
-        for axis in conditions:
-            if axis not in self.axes:
-                raise HarnessError(f"--only {axis}: {self.name} has no such axis; {suggest(axis, self.axes)}")
-        chosen = [c for c in self.cells if all(str(c.labels[a]) in values for a, values in conditions.items())]
-        if not chosen:
-            have = "; ".join(f"{axis} = {', '.join(map(str, self.axes[axis]))}" for axis in conditions)
-            raise HarnessError(f"--only: no cell of {self.name} fits; it has {have}")
-        return chosen
+        return fitting(self.cells, conditions, self.name)
 
 
-def load_grid(word: str | Path, *, smoke: bool = False) -> Grid:
+def load_grid(
+    word: str | Path,
+    *,
+    smoke: bool = False,
+    only: Conditions | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Grid:
     """A grid by path or name, expanded and checked.
+
+    Args:
+        word: a name in experiments/ or a .toml file.
+        smoke: with its [smoke] settings; it is called NAME-smoke.
+        only: the cells that are asked for: axis -> values as typed on a command line. None: all.
+        settings: laid over the run of every cell: dotted key -> value.
 
     Raises:
         HarnessError: one line about the first faulty cell: file, key, value, what is accepted.
@@ -122,7 +128,15 @@ def load_grid(word: str | Path, *, smoke: bool = False) -> Grid:
         for axis in exception.where:
             if axis not in known:
                 raise HarnessError(f"{path}: exception.where: {axis!r} is no axis; {suggest(axis, known)}")
-    backbones = axes.get("backbone", [])
+    refuse_axes(settings or {}, {**axes, **vary}, name)
+    ensembles = _ensembles(file, axes.get("backbone", []), path, smoke=smoke)
+    cells = expand(run, axes, vary, file.exception, path, only=only or {}, settings=settings or {})
+    _refuse_twins(cells, path)
+    return Grid(name, file.title, file.claim, path, axis_values(cells), cells, ensembles)
+
+
+def _ensembles(file: _File, backbones: Iterable[str], path: Path, *, smoke: bool) -> dict[str, list[str]]:
+    """Those whose members are all on the axis; a smoke grid may lack some."""
     ensembles = {}
     for ensemble, members in file.ensembles.items():
         absent = [member for member in members if member not in backbones]
@@ -131,18 +145,7 @@ def load_grid(word: str | Path, *, smoke: bool = False) -> Grid:
             raise HarnessError(f"{where}; {suggest(absent[0], backbones)}")
         if not absent:
             ensembles[ensemble] = members
-    cells = expand(run, axes, vary, file.exception, path)
-    _refuse_twins(cells, path)
-    return Grid(name, file.title, file.claim, path, _axis_values(cells), cells, ensembles)
-
-
-def _axis_values(cells: list[CellSpec]) -> dict[str, list[Any]]:
-    values: dict[str, list[Any]] = {}
-    for cell in cells:
-        for axis, label in cell.labels.items():
-            if label not in values.setdefault(axis, []):
-                values[axis].append(label)
-    return values
+    return ensembles
 
 
 def _refuse_twins(cells: list[CellSpec], path: Path) -> None:

@@ -25,6 +25,13 @@ def nested(dotted: str, value: Any) -> Table:
     return {head: nested(rest, value) if rest else value}
 
 
+def at(table: Any, dotted: str) -> Any:
+    """`at(run, "method.beta")`; None where there is nothing."""
+    for key in dotted.split("."):
+        table = table.get(key) if isinstance(table, dict) else None
+    return table
+
+
 def _table(value: Any) -> Table | None:
     """A bare component name counts as a table with that name."""
     if isinstance(value, str):

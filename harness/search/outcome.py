@@ -11,10 +11,10 @@ from harness.errors import HarnessError
 from harness.files import read_json, write_atomic, write_json
 from harness.grids.resolve import resolve_run
 from harness.grids.tables import merge, nested
+from harness.grids.toml import to_toml
 from harness.ledger import Cell, Ledger
 from harness.search.records import TrialRow, winner
 from harness.search.spec import Sweep, Values
-from harness.search.toml import key, to_toml
 from harness.spec import fingerprint
 from harness.training import Machine
 
@@ -93,21 +93,16 @@ def best_toml(sweep: Sweep, best: TrialRow, values: Values) -> str:
     if fingerprint(sweep.run(values)) == fingerprint(sweep.run(sweep.paper)):
         settings = {"paper": sweep.paper}
         found += " It is the paper's setting: nothing that was tried is better."
-    lines = [
-        f"# Written by `harness sweep {sweep.name}`. {found}",
-        f"title = {to_toml(f'{sweep.title}: the winner beside the paper')}",
-        f'claim = "What wins on dev with one seed still wins with {len(sweep.seeds)}."',
-        "",
-        "[run]",
-        *(f"{key(name)} = {to_toml(value)}" for name, value in sweep.base.items() if name != "seed"),
-        "",
-        "[axes]",
-        f"seed = {to_toml(sweep.seeds)}",
-    ]
-    for name, setting in settings.items():
-        lines += ["", f"[axes.setting.{name}]"]
-        lines += [f"{part} = {to_toml(table)}" for part, table in _over({}, setting).items()]
-    return "\n".join(lines) + "\n"
+    grid = {
+        "title": f"{sweep.title}: the winner beside the paper",
+        "claim": f"What wins on dev with one seed still wins with {len(sweep.seeds)}.",
+        "run": {name: value for name, value in sweep.base.items() if name != "seed"},
+        "axes": {
+            "seed": sweep.seeds,
+            "setting": {name: _over({}, setting) for name, setting in settings.items()},
+        },
+    }
+    return f"# Written by `harness sweep {sweep.name}`. {found}\n{to_toml(grid)}"
 
 
 def _over(run: dict[str, Any], values: Values) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from harness.errors import HarnessError, suggest
 from harness.grids import find, read_toml
 from harness.grids.resolve import resolve_run
-from harness.grids.tables import merge, nested
+from harness.grids.tables import at, merge, nested
 from harness.search.space import Choices, Label, Parameter, Range
 from harness.spec import RunSpec
 from harness.spec.explain import explain
@@ -232,7 +232,7 @@ def _paper(given: Values, space: dict[str, Parameter], base: dict[str, Any], pat
             raise HarnessError(f"{path}: paper: {key!r} is not in the space; {suggest(key, space)}")
     values = {}
     for key, parameter in space.items():
-        value = given.get(key, _at(base, key))
+        value = given.get(key, at(base, key))
         if value is None:
             raise HarnessError(f'{path}: paper: the run says nothing of {key}; write paper = {{ "{key}" = ... }}')
         try:
@@ -258,10 +258,3 @@ def _laid_over(run: dict[str, Any], values: Values) -> dict[str, Any]:
     for key, value in values.items():
         run = merge(run, nested(key, value))
     return run
-
-
-def _at(table: Any, dotted: str) -> Any:
-    """`_at(run, "method.beta")`, or None."""
-    for key in dotted.split("."):
-        table = table.get(key) if isinstance(table, dict) else None
-    return table

@@ -1,0 +1,130 @@
+"""Training the cells of a grid from a command line: what `harness run` and `harness train` share."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.grids import CellSpec, Grid
+    from harness.launch.budget import Budget
+    from harness.ledger import Cell, Ledger
+    from harness.training import Machine
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How the cells of a grid stand after a launcher has worked on them.
+
+    failed: those that failed, or whose worker was killed too often. later: those that a spent budget leaves.
+    """
+
+    states: "dict[Cell, str]"
+    failed: "dict[Cell, str]"
+    later: "dict[Cell, str]"
+
+
+def run_grid(
+    grid: "Grid",
+    *,
+    runs: Path,
+    data: Path,
+    jobs: int = 1,
+    processes: int = 1,
+    launcher: str = "local",
+    profile: Path | None = None,
+    budget: float | None = None,
+    machine: dict[str, Any],
+) -> Ran:
+    """Train the cells of a grid and score its ensembles, with progress on the terminal and every run in MLflow.
+
+    Args:
+        grid: finished cells are skipped, killed ones continue, failed ones are tried again.
+        runs: folder of the cell folders.
+        data: folder of the data sets.
+        jobs: cells at once.
+        processes: training processes of each cell.
+        launcher: "local", "slurm" or "ray".
+        profile: settings of the launchers.
+        budget: seconds until the workers are stopped after a checkpoint. None: until all is done.
+        machine: keywords of `Machine`, for the workers.
+
+    Raises:
+        HarnessError: data are missing, or a setting is not as above, before anything is trained.
+    """
+    from harness.launch.pool import run_cells
+    from harness.launch.prepare import prepare_data
+    from harness.launch.profile import open_engine
+    from harness.ledger import Ledger
+    from harness.reporting.figures.curves import figures
+    from harness.tracking import Mirror
+    from harness.training import Machine
+
+    # The workers of a cluster may have another device.
+    here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
+    here.torch_device()  # a missing device is told now, not by every worker
+    engine = open_engine(launcher, jobs, profile)
+    prepare_data(grid.cells, data)
+    ledger = Ledger(runs)
+    cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
+    worker_options = [*options.for_worker(machine), *(["--processes", str(processes)] if processes > 1 else [])]
+    time = None if budget is None else _budget(budget, grid.cells, runs, data, jobs)
+    mirror = Mirror(None, runs, grid=grid.name, figures=figures)
+    with closing(engine):
+        states = run_cells(
+            cells, data=data, engine=engine, worker_options=worker_options, update=mirror.update, budget=time
+        )
+    for scored in _ensembles(grid, ledger, data, here):
+        mirror.update([scored])
+    if mirror.complaint:
+        print(f"warning: {mirror.complaint}", file=sys.stderr)
+    # A worker that was killed leaves its cell interrupted: no failure of the run, but not done either.
+    failed = {cell: state for cell, state in states.items() if state != "done"}
+    later = {}
+    if time is not None and time.spent:
+        later = {cell: state for cell, state in failed.items() if state != "failed"}
+        failed = {cell: state for cell, state in failed.items() if state == "failed"}
+    return Ran(states, failed, later)
+
+
+def show_end(name: str, ran: Ran) -> int:
+    """How it ended, in a few lines; gives the exit status."""
+    done = len(ran.states) - len(ran.failed) - len(ran.later)
+    print(f"{name}: {done} of {len(ran.states)} cells done, {len(ran.failed)} failed")
+    if ran.later:
+        print(f"  the budget is spent and leaves {len(ran.later)} unfinished; the same command continues them")
+    for cell, state in ran.failed.items():
+        why = (cell.failure() or {}).get("error", f"is {state}; the same command continues it")
+        print(f"  {cell.name}: {why} (log: {cell.path('log.txt')})")
+    return 1 if ran.failed else 0
+
+
+def _budget(seconds: float, cells: "list[CellSpec]", runs: Path, data: Path, jobs: int) -> "Budget":
+    from harness.launch.budget import Budget
+    from harness.launch.display import clock
+    from harness.launch.estimate import estimate
+
+    plans = [plan for plan in estimate(cells, runs, data) if plan.state != "done"]
+    budget = Budget.over_plans(seconds, plans)
+    fit = budget.fitting([plan.cell.fingerprint for plan in plans], jobs)
+    unknown = len(plans) - len(budget.left)
+    words = f", {unknown} have no estimate" if unknown else ""
+    print(f"budget {clock(seconds)}: {fit} of {len(plans)} cells to train fit by their estimate{words}")
+    return budget
+
+
+def _ensembles(grid: "Grid", ledger: "Ledger", data: Path, machine: "Machine") -> "Iterator[Cell]":
+    """Score every ensemble whose members are done."""
+    from harness.launch.ensemble import score_ensemble
+
+    for name, team in grid.teams(grid.cells):
+        members = [ledger.cell(cell.fingerprint) for cell in team]
+        if all(member.state() == "done" for member in members):
+            scored = score_ensemble(members, ledger, data, machine, name=name)
+            yield scored
+            test = (scored.result() or {})["test"]
+            print(f"scored  {scored.name}  test " + "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items()))

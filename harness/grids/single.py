@@ -1,0 +1,42 @@
+"""One run as a grid of one cell, from settings alone: what `harness train` trains."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.data.cards import CARDS
+from harness.errors import HarnessError
+from harness.grids.expand import CellSpec, axis_values, label_of
+from harness.grids.grid import Grid
+from harness.grids.overrides import laid
+from harness.grids.resolve import resolve_run
+from harness.spec import fingerprint, own
+
+NAME = "train"  # of the grid: all such runs are one experiment in MLflow
+DEFAULTS = {"noise": "caption_level", "backbone": "vse_infinity"}  # CRCL's, the noise at its default rate of 0
+TITLE = "Runs described on the command line"
+
+
+def single_run(settings: Mapping[str, Any]) -> Grid:
+    """A grid of one cell.
+
+    Args:
+        settings: dotted key of the run -> value. A data set and a method have to be among them; what is not has its
+            default, noise and backbone that of `DEFAULTS`.
+
+    Raises:
+        HarnessError: one line: key, value, what is accepted.
+    """
+    where = f"harness {NAME}"
+    run = laid({**DEFAULTS, **settings})
+    for key, known in {"dataset": CARDS, "method": own("method")}.items():
+        if key not in run:
+            raise HarnessError(f"{where}: {key}: is missing; name one with --{key}: {', '.join(known)}")
+    checked = resolve_run(run, where)
+    names = {"dataset": checked.dataset}
+    names |= {kind: getattr(checked, kind).name for kind in ("method", "backbone", "noise")}
+    shown = {*names, *(f"{kind}.name" for kind in names), "seed"}
+    given = {key: label_of(value) for key, value in settings.items() if key not in shown} | {"seed": checked.seed}
+    words = [*names.values(), *(f"{key}={label}" for key, label in given.items())]
+    cell = CellSpec(" ".join(words), names | given, checked, fingerprint(checked))
+    return Grid(NAME, TITLE, "", Path(NAME), axis_values([cell]), [cell], {})
