@@ -65,7 +65,7 @@ def write_audit(
     Raises:
         HarnessError: the run is not finished or an ensemble, its data are others now, or the pictures cannot be read.
     """
-    run = _finished(cell)
+    run = finished_run(cell)
     dataset = open_for(run, data)
     small = thumbnails(dataset, images)
     device = machine.torch_device()
@@ -93,7 +93,7 @@ def write_audit(
     return Audit(summary, detection, notes, files)
 
 
-def _finished(cell: Cell) -> RunSpec:
+def finished_run(cell: Cell) -> RunSpec:
     state = cell.state()
     if state != "done":
         raise HarnessError(

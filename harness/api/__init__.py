@@ -1,0 +1,1 @@
+"""What `import harness` offers: training, tables of runs, one run opened. Functions that call the rooms below."""
