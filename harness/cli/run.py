@@ -37,7 +37,8 @@ def command(
     Finished cells are skipped, killed ones continue from their checkpoint, failed ones are tried again; one
     failure does not stop the rest. Exit status 1 if a cell failed; cells that a spent budget leaves have not.
     """
-    from harness.cli.running import run_grid, show_end
+    from harness.api.running import run_grid
+    from harness.cli.ending import show_end
     from harness.grids import load_grid
     from harness.ledger import Ledger
 

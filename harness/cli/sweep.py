@@ -44,6 +44,7 @@ def command(
     test, once, and NAME_best.toml confirms it on several seeds with `harness run`.
     """
     from harness.grids import CellSpec
+    from harness.launch.pool import machine_options
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
@@ -64,7 +65,7 @@ def command(
     engine = open_engine(launcher, jobs, profile)
     run = sweep.run(sweep.paper)
     prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)
-    worker_options = options.for_worker(machine)
+    worker_options = machine_options(machine)
     ledger, folder = Ledger(runs), sweep_folder(sweep.name, runs)
     study = Study(sweep, folder, storage)
     try:

@@ -1,4 +1,4 @@
-"""Training the cells of a grid from a command line: what `harness run` and `harness train` share."""
+"""Training the cells of a grid: what `harness run`, `harness train` and the functions of the same names share."""
 
 import sys
 from collections.abc import Iterator
@@ -6,8 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.grids import CellSpec, Grid
@@ -56,7 +54,7 @@ def run_grid(
     Raises:
         HarnessError: data are missing, or a setting is not as above, before anything is trained.
     """
-    from harness.launch.pool import run_cells
+    from harness.launch.pool import machine_options, run_cells
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
@@ -65,13 +63,13 @@ def run_grid(
     from harness.training import Machine
 
     # The workers of a cluster may have another device.
-    here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
+    here = Machine(**(machine if launcher == "local" else {**machine, "device": "auto"}))
     here.torch_device()  # a missing device is told now, not by every worker
     engine = open_engine(launcher, jobs, profile)
     prepare_data(grid.cells, data)
     ledger = Ledger(runs)
     cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
-    worker_options = [*options.for_worker(machine), *(["--processes", str(processes)] if processes > 1 else [])]
+    worker_options = [*machine_options(machine), *(["--processes", str(processes)] if processes > 1 else [])]
     time = None if budget is None else _budget(budget, grid.cells, runs, data, jobs)
     mirror = Mirror(None, runs, grid=grid.name, figures=figures)
     with closing(engine):
@@ -89,18 +87,6 @@ def run_grid(
         later = {cell: state for cell, state in failed.items() if state != "failed"}
         failed = {cell: state for cell, state in failed.items() if state == "failed"}
     return Ran(states, failed, later)
-
-
-def show_end(name: str, ran: Ran) -> int:
-    """How it ended, in a few lines; gives the exit status."""
-    done = len(ran.states) - len(ran.failed) - len(ran.later)
-    print(f"{name}: {done} of {len(ran.states)} cells done, {len(ran.failed)} failed")
-    if ran.later:
-        print(f"  the budget is spent and leaves {len(ran.later)} unfinished; the same command continues them")
-    for cell, state in ran.failed.items():
-        why = (cell.failure() or {}).get("error", f"is {state}; the same command continues it")
-        print(f"  {cell.name}: {why} (log: {cell.path('log.txt')})")
-    return 1 if ran.failed else 0
 
 
 def _budget(seconds: float, cells: "list[CellSpec]", runs: Path, data: Path, jobs: int) -> "Budget":
