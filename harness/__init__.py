@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness import losses as losses
     from harness import testing as testing
     from harness.api.opened import Run as Run
-    from harness.api.opened import open_run as open
+    from harness.api.opened import open as open
     from harness.api.tables import curves as curves
     from harness.api.tables import runs as runs
     from harness.api.training import run as run
@@ -39,7 +39,7 @@ _PUBLIC = {
     "curves": "harness.api.tables:curves",
     "losses": "harness.losses",
     "make": "harness.spec:make",
-    "open": "harness.api.opened:open_run",
+    "open": "harness.api.opened:open",
     "run": "harness.api.training:run",
     "runs": "harness.api.tables:runs",
     "testing": "harness.testing",

@@ -175,7 +175,7 @@ class Run:
         return path
 
 
-def open_run(folder: str | Path, word: str, *, data: str | Path = "data") -> Run:
+def open(folder: str | Path, word: str, *, data: str | Path = "data") -> Run:
     """A run of a ledger.
 
     Args:

@@ -94,6 +94,11 @@ def write_audit(
 
 
 def finished_run(cell: Cell) -> RunSpec:
+    """What a cell trained.
+
+    Raises:
+        HarnessError: it is not finished, or an ensemble.
+    """
     state = cell.state()
     if state != "done":
         raise HarnessError(

@@ -89,15 +89,6 @@ def machine(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def for_worker(machine: dict[str, Any]) -> list[str]:
-    """Gives the options of `machine` as `harness cell` takes them."""
-    words = []
-    for name, value in machine.items():
-        flag = name.replace("_", "-")
-        words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    return words
-
-
 def _by_axis(given: tuple[str, ...]) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {}
     for item in given:

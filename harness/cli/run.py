@@ -40,7 +40,8 @@ def command(
     failure does not stop the rest. The exit status is 1 if a cell failed; a cell that the budget leaves unfinished
     has not failed.
     """
-    from harness.cli.running import run_grid, show_end, show_plan
+    from harness.api.running import run_grid
+    from harness.cli.ending import show_end, show_plan
     from harness.grids import load_grid
 
     grid = load_grid(spec, smoke=smoke, only=only, settings=settings)

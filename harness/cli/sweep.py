@@ -50,6 +50,7 @@ def command(
     """
     from harness.data.now import DataNow
     from harness.grids import CellSpec
+    from harness.launch.pool import machine_options
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
@@ -71,7 +72,7 @@ def command(
     engine = open_engine(launcher, jobs, profile)
     run = sweep.run(sweep.paper)
     prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)
-    worker_options = options.for_worker(machine)
+    worker_options = machine_options(machine)
     ledger, folder = Ledger(runs), sweep_folder(sweep.name, runs)
     now = DataNow(data)
     state = state_now(sweep, now)

@@ -50,7 +50,8 @@ def command(
     Any key of a run may be set; `harness list NAME` shows those of a method, backbone or noise model. The run is kept
     as a cell of a grid is: the same command continues it, and trains nothing when it is finished.
     """
-    from harness.cli.running import run_grid, show_end
+    from harness.api.running import run_grid
+    from harness.cli.ending import show_end
     from harness.grids import single_run
     from harness.grids.toml import to_toml
     from harness.ledger import Ledger

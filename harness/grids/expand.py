@@ -170,7 +170,7 @@ def label_of(value: Any) -> Any:
     """A value as a label that can be typed after --only: a list as "7-7-32", no value as "none"."""
     if value is None:
         return "none"
-    return "-".join(map(str, value)) if isinstance(value, list) else value
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _name(axis: str, value: Any) -> str:

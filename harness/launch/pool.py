@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.launch.budget import Budget
 from harness.launch.display import Display
@@ -118,6 +119,15 @@ def worker_command(data: Path, options: Sequence[str]) -> Command:
         sys.executable, "-m", "harness", "cell", cell.fingerprint,
         "--runs", str(cell.folder.parent), "--data", str(data), *options,
     ]  # fmt: skip
+
+
+def machine_options(machine: Mapping[str, Any]) -> list[str]:
+    """Keywords of `Machine` as the options of `harness cell`."""
+    words = []
+    for name, value in machine.items():
+        flag = name.replace("_", "-")
+        words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return words
 
 
 def run_cells(

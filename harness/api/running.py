@@ -1,4 +1,4 @@
-"""Training the cells of a grid from a command line: what `harness run` and `harness train` share."""
+"""Training the cells of a grid: what `harness run`, `harness train` and the functions of the same names share."""
 
 import sys
 from collections.abc import Iterator
@@ -6,8 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.grids import CellSpec, Grid
@@ -62,7 +60,7 @@ def run_grid(
     """
     from harness.data.now import DataNow
     from harness.launch import retrain as again
-    from harness.launch.pool import run_cells
+    from harness.launch.pool import machine_options, run_cells
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
@@ -71,7 +69,7 @@ def run_grid(
     from harness.training import Machine
 
     # The workers of a cluster may have another device.
-    here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
+    here = Machine(**(machine if launcher == "local" else {**machine, "device": "auto"}))
     here.torch_device()  # a missing device is told now, not by every worker
     engine = open_engine(launcher, jobs, profile)
     prepare_data(grid.cells, data)
@@ -85,7 +83,7 @@ def run_grid(
     for line in again.sentences(others, "the same command with --retrain"):
         print(line)
     cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
-    worker_options = [*options.for_worker(machine), *(["--processes", str(processes)] if processes > 1 else [])]
+    worker_options = [*machine_options(machine), *(["--processes", str(processes)] if processes > 1 else [])]
     time = None if budget is None else _budget(budget, grid.cells, runs, data, jobs)
     mirror = Mirror(None, runs, grid=grid.name, figures=figures)
     with closing(engine):
@@ -103,34 +101,6 @@ def run_grid(
         later = {cell: state for cell, state in failed.items() if state != "failed"}
         failed = {cell: state for cell, state in failed.items() if state == "failed"}
     return Ran(states, failed, later, len(others))
-
-
-def show_plan(grid: "Grid", *, runs: Path, data: Path, retrain: bool) -> None:
-    """What `run_grid` would train."""
-    from harness.data.now import DataNow
-    from harness.launch.retrain import others
-    from harness.ledger import Ledger
-
-    known = {cell.fingerprint: Ledger(runs).cell(cell.fingerprint) for cell in grid.cells}
-    reasons = {other.cell.fingerprint: other.why for other in others(known.values(), DataNow(data))}
-    for cell in grid.cells:
-        state, why = known[cell.fingerprint].state(), reasons.get(cell.fingerprint, "")
-        skip = state == "done" and not (why and retrain)
-        words = f"{state}, {why}" if why else state
-        print(f"{'skip' if skip else 'train':5s} {cell.fingerprint}  {cell.name}  ({words})")
-
-
-def show_end(name: str, ran: Ran) -> int:
-    """How it ended, in a few lines; gives the exit status."""
-    done = len(ran.states) - len(ran.failed) - len(ran.later)
-    other = f" ({ran.other} on other data or code than now)" if ran.other else ""
-    print(f"{name}: {done} of {len(ran.states)} cells done{other}, {len(ran.failed)} failed")
-    if ran.later:
-        print(f"  the budget is spent; {len(ran.later)} cells are not finished, the same command continues them")
-    for cell, state in ran.failed.items():
-        why = (cell.failure() or {}).get("error", f"is {state}; the same command continues it")
-        print(f"  {cell.name}: {why} (log: {cell.path('log.txt')})")
-    return 1 if ran.failed else 0
 
 
 def _budget(seconds: float, cells: "list[CellSpec]", runs: Path, data: Path, jobs: int) -> "Budget":
