@@ -13,23 +13,26 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 LEVELS: list[dict[str, str]] = [
     {
         "cli": "One module for each verb of the command line, imported when the verb is called.",
-        "api": "The functions of `import harness`.",
+    },
+    {
+        "api": "What Python programs call: the functions of `import harness`.",
     },
     {
         "search": "Searches hyperparameters on dev; a trial is a cell of the ledger.",
         "audit": "Ranks the training pairs of a finished run and shows the ones that look wrong.",
         "bench": "Measures time, memory and FLOPs of a training step.",
+        "testing": "The tests that every method must pass, for methods of other packages too.",
     },
     {
         "launch": "Starts a worker for each cell, here, in Slurm or in Ray, and brings all of them to their end.",
         "reporting": "Makes tables, figures and pages from finished runs.",
         "parity": "Compares our numbers with golden values of the official implementations.",
-        "testing": "The tests that every method must pass, for methods of other packages too.",
     },
     {
         "training": "The one trainer: phases, epochs, rounds and steps; checkpoints and exact resume.",
         "tracking": "Mirrors the ledger in MLflow.",
         "grids": "Reads a declared grid, checks it and expands it into cells.",
+        "losses": "The losses of the methods as plain functions, for a loop of one's own.",
     },
     {
         "methods": "What happens in a step: the loss, and what is kept for each training pair.",
@@ -57,7 +60,7 @@ REASONS = {
 }
 # Large packages, and the rooms that alone may import them.
 OWNERS = {
-    "mlflow": "tracking", "optuna": "search", "matplotlib": "reporting", "pandas": "reporting",
+    "mlflow": "tracking", "optuna": "search", "matplotlib": "reporting", "pandas": "reporting api",
     "transformers": "data backbones", "ray": "launch", "submitit": "launch", "nltk": "data",
 }  # fmt: skip
 

@@ -174,7 +174,7 @@ def test_a_full_disk_is_told_before_the_first_picture(tmp_path: Path, vit: str) 
     pictures, captions = source(tmp_path, {"train": 20, "dev": 2})  # 20 x 36 x 16 x 4 = 46,080 bytes and a header
     with (
         file_size_limit(40_000),
-        pytest.raises(HarnessError, match=r"train_ims\.npy: no space left on the disk for 0\.0 MiB") as explain_write_error,
+        pytest.raises(HarnessError, match=r"train_ims\.npy: no space left on the disk for 0\.0 MiB") as told,
     ):
         build_dataset(pictures, captions, tmp_path / "mine", Recipe(encoder=vit))
     assert "\n" not in str(told.value)
