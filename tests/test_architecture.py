@@ -26,8 +26,6 @@ def room_of(module: str) -> str | None:
     parts = module.split(".")
     return parts[1] if parts[0] == "harness" and len(parts) > 1 else None
 
-    return next(number for number, rooms in enumerate(LEVELS) if room in rooms)
-
 
 FILES = [path for path in sorted(HARNESS.rglob("*.py")) if path.parent != HARNESS or not path.stem.startswith("__")]
 

@@ -45,8 +45,8 @@ def command(
 
     Trial 0 is the paper's setting. Run the same command again to continue: killed trials continue from their
     checkpoint, and missing trials are made. Several sweeps may run at once in one runs folder. At the end the winner
-    alone is scored on test, once. `harness run` with NAME_best.toml confirms it on several seeds. A search
-    does not go on when its data have changed, because its trials could not be compared.
+    alone is scored on test, once. `harness run` with NAME_best.toml confirms it on several seeds. A search does not go
+    on when its data have changed, because its trials could not be compared.
     """
     from harness.data.now import DataNow
     from harness.grids import CellSpec
