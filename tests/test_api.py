@@ -148,7 +148,9 @@ def test_what_a_run_has_not_is_said(infonce: Cell, ledger: Ledger) -> None:
         run.labels()
     waiting = harness.Run(next(cell for cell in ledger.cells() if not cell.result()))
     for ask in (waiting.labels, waiting.network, lambda: waiting.result):
-        with pytest.raises(harness.HarnessError, match="is waiting; accepted: a finished run; `harness run toy` trains"):
+        with pytest.raises(
+            harness.HarnessError, match="is waiting; accepted: a finished run; `harness run toy` trains"
+        ):
             ask()
     with pytest.raises(harness.HarnessError, match="is waiting; an audit needs a finished run"):
         waiting.pairs()

@@ -122,7 +122,7 @@ def train(
     kinds = {"method": method, "noise": noise, "backbone": backbone}
     run = {"dataset": dataset, **{kind: _named(kind, given) for kind, given in kinds.items() if given is not None}}
     run |= {key: value for key, value in settings.items() if key not in how}
-    grid = single_run(dict(flatten({**run, **(set or {})})))
+    grid = single_run({**dict(flatten(run)), **dict(flatten(set or {}))})
     (cell,) = run_grid(grid, runs=Path(runs), data=Path(data), **_checked(how, "harness.train")).states
     if failure := cell.failure():
         raise HarnessError(f"{cell.folder}: {cell.name}: failed: {failure['error']} (log: {cell.path('log.txt')})")
