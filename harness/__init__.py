@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.errors import HarnessError as HarnessError
     from harness.spec import make as make
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Name -> where it is. No `__all__`: `from harness import *` would hide Python's own `open`.
 _PUBLIC = {

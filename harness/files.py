@@ -1,6 +1,7 @@
-"""Files that are either wholly there or not there at all, and one clear line when the disk is full."""
+"""Files that are written wholly or not at all, and one clear line when the disk is full."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -57,17 +58,17 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def told(error: OSError, path: Path) -> Exception:
-    """What to raise for an error of writing `path`: the one line where the disk is full, else the error itself."""
+def explain_write_error(error: OSError, path: Path) -> Exception:
+    """What to raise for an error of writing `path`: one clear line if the disk is full, else the error itself."""
     return disk_full(path) if error.errno in FULL else error
 
 
 def disk_full(path: Path) -> HarnessError:
-    """The one line for a full disk; says that nothing is lost."""
+    """The error for a full disk: one line, which says that nothing is lost."""
     free = shutil.disk_usage(path.parent).free // 2**20
     return HarnessError(
-        f"{path}: no space left on the disk ({free} MiB free); what was there before is untouched: "
-        "make room and run the same command again, it continues"
+        f"{path}: no space left on the disk ({free} MiB free); the old file is untouched; "
+        "make room and run the same command again to continue"
     )
 
 
@@ -84,6 +85,14 @@ def read_json(path: Path) -> Any:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise HarnessError(f"{path}: is not readable JSON ({error}); delete it to start that part again") from None
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hex digest of a file's bytes; empty where there is no file."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def json_line(value: Any) -> str:

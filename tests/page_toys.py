@@ -1,5 +1,6 @@
-"""A page over toy reports: a table with published numbers, one with hostile names, a listing of trials."""
+"""A page over toy reports: a table with published numbers, one with hostile names, the trials of a search."""
 
+import json
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,8 +11,10 @@ from reporting_toys import make_grid, make_report, train
 from harness.grids import Grid
 from harness.ledger import Ledger
 from harness.reporting.page import write_page
-from harness.reporting.rendered import Listing, Rendered
 from harness.reporting.report import render
+from harness.reporting.reports.rendered import Rendered
+from harness.reporting.reports.sweep import render_sweep
+from harness.reporting.spec import load_report
 
 HOSTILE = '</script><script>hacked=1</script><img src=x onerror="hacked=1">\'"&amp;{{7*7}}'
 LONG = "a_method_with_a_name_without_any_place_to_break_it_" * 3
@@ -76,42 +79,45 @@ def toy_report(folder: Path, ledger: Ledger) -> Rendered:
 def hostile_report(folder: Path, ledger: Ledger) -> Rendered:
     """The toy report again, with words that are markup, in every place that words come from."""
     made = render(make_report(folder), ledger)
-    assert made.page is not None
-    report = made.report.model_copy(
-        update={
-            "name": f'x" onclick={HOSTILE}',
-            "title": HOSTILE,
-            "values": {"method": {"crcl": HOSTILE, "triplet": LONG}},
-        }
-    )
-    for row in (row for group in made.page.groups for row in group.rows):
-        row.words[-1] = {"Triplet": LONG, "CRCL_x": HOSTILE}[row.words[-1]]
-    page = replace(made.page, report=report, notes=[HOSTILE, f"`{HOSTILE}` makes it"], marks={HOSTILE: "a"})
-    return replace(made, report=report, caption=f"{HOSTILE}. {HOSTILE}", notes=[f"`harness {HOSTILE}`"], page=page)
-
-
-def listing_report(folder: Path, grid: Grid, ledger: Ledger) -> Rendered:
-    """Trials of a search, the first of them a finished run of the toy grid."""
-    made = render(make_report(folder), ledger)
-    done = [cell.fingerprint for cell in grid.cells if ledger.cell(cell.fingerprint).state() == "done"]
-    heads = ["Trial", "State", "dev/rsum", "method.beta", "Run"]
-    rows = [
-        ["0", "complete", "391.0", "0.8", done[0]],
-        ["1", "complete", "1,002.5", "0.25", done[1]],
-        ["2", "failed", "–", "1e-3", "0123456789abcdef"],
+    report = made.report.model_copy(update={"name": f'x" onclick={HOSTILE}', "title": HOSTILE})
+    groups = [
+        [[row[0], replace(row[1], text={"Triplet": LONG, "CRCL_x": HOSTILE}[row[1].text]), *row[2:]] for row in group]
+        for group in made.table.groups
     ]
-    listing = Listing(heads, rows, [True, False, True, True, False])
-    report = made.report.model_copy(update={"name": "search", "title": "A search"})
-    notes = ["3 of 9 trials are over; `harness sweep toy` makes the others."]
-    return replace(made, report=report, caption="A search.", notes=notes, page=None, listing=listing, cells=[])
+    for row in made.rows:
+        row.words[-1] = HOSTILE
+    columns = [replace(column, title=HOSTILE) for column in made.table.columns]
+    return replace(
+        made, report=report, caption=f"{HOSTILE}. {HOSTILE}", table=replace(made.table, columns=columns, groups=groups),
+        notes=[HOSTILE, f"`harness {HOSTILE}` makes it"], footnotes={"a": HOSTILE},
+    )  # fmt: skip
+
+
+def search_report(folder: Path, grid: Grid, ledger: Ledger) -> Rendered:
+    """Trials of a search, the first two of them finished runs of the toy grid."""
+    done = [cell.fingerprint for cell in grid.cells if ledger.cell(cell.fingerprint).state() == "done"]
+    report = load_report(make_report(folder)).model_copy(update={"name": "search", "title": "A search", "metrics": []})
+    (folder / "toy_search.toml").write_text("")
+    sweep = ledger.root / "sweeps" / "toy_search"
+    sweep.mkdir(parents=True, exist_ok=True)
+    asked = {
+        "run": {"dataset": "twemoji", "noise": {"name": "caption_level"}}, "space": {"method.beta": {}},
+        "objective": "dev/rsum", "direction": "max",
+    }  # fmt: skip
+    (sweep / "sweep.json").write_text(json.dumps({"trials": 9, "asked": asked}))
+    (sweep / "trials.csv").write_text(
+        "number,state,value,method.beta,fingerprint,seconds,host\n"
+        f"0,COMPLETE,391.0,0.8,{done[0]},1,h\n1,COMPLETE,1002.5,0.25,{done[1]},1,h\n2,FAIL,,1e-3,0123456789abcdef,,h\n"
+    )
+    return render_sweep(report, str(folder / "toy_search.toml"), ledger)
 
 
 def toy_page(folder: Path, *, links: bool = True) -> Path:
     """All three on one page."""
     grid, ledger = toy_runs(folder)
-    reports = [toy_report(folder, ledger), hostile_report(folder, ledger), listing_report(folder, grid, ledger)]
+    reports = [toy_report(folder, ledger), hostile_report(folder, ledger), search_report(folder, grid, ledger)]
     known = {cell.fingerprint: url(cell.fingerprint) for cell in grid.cells} if links else {}
-    return write_page(reports, ledger, folder / "out", links=known)
+    return write_page(reports, folder / "out", links=known)
 
 
 def url(fingerprint: str) -> str:

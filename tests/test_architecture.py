@@ -5,31 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rooms
+from rooms import LEVELS, OWNERS, REASONS, level_of
 
 HARNESS = Path(__file__).parents[1] / "harness"
-
-# Every room may import the rooms below it, none above, and of its own level none but where a reason stands. The verbs of
-# the command line call what Python programs call, so api is below cli; losses are the methods' own, called in one line.
-LEVELS = [
-    {"cli"},
-    {"api"},
-    {"search", "audit", "bench", "testing"},
-    {"launch", "reporting", "parity"},
-    {"training", "tracking", "grids", "losses"},
-    {"methods", "backbones", "noise", "data", "evaluation", "ledger", "theory"},
-    {"spec"},
-    {"seeds", "files", "distributed"},
-    {"errors", "compiling"},
-]
-REASONS = {
-    ("evaluation", "backbones"): "scoring calls a backbone's three methods",
-    ("evaluation", "data"): "scoring reads a split",
-}
-# Tables that leave the house, reports for readers and the API's for programs, are those of pandas; no room below has any.
-OWNERS = {
-    "mlflow": "tracking", "optuna": "search", "matplotlib": "reporting", "pandas": "reporting api",
-    "transformers": "data backbones", "ray": "launch", "submitit": "launch", "nltk": "data",
-}  # fmt: skip
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -48,11 +27,19 @@ def room_of(module: str) -> str | None:
     return parts[1] if parts[0] == "harness" and len(parts) > 1 else None
 
 
-def level(room: str) -> int:
-    return next(number for number, rooms in enumerate(LEVELS) if room in rooms)
-
-
 FILES = [path for path in sorted(HARNESS.rglob("*.py")) if path.parent != HARNESS or not path.stem.startswith("__")]
+
+
+def test_every_room_has_its_place() -> None:
+    found = {path.name for path in HARNESS.iterdir() if (path / "__init__.py").exists()}
+    found |= {path.stem for path in HARNESS.glob("*.py") if not path.stem.startswith("__")}
+    assert found <= {room for level in LEVELS for room in level}, "tests/rooms.py lacks a room"
+
+
+def test_the_page_shows_the_rooms_as_they_are_held() -> None:
+    text = rooms.PAGE.read_text(encoding="utf-8")
+    assert rooms.tables() in text
+    assert rooms.page(text) == text, "run `python tests/rooms.py`"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HARNESS)))
@@ -63,7 +50,7 @@ def test_arrows_point_one_way(path: Path) -> None:
         if other in (None, room, "__version__"):
             continue
         assert other is not None
-        allowed = level(other) > level(room) or (room, other) in REASONS
+        allowed = level_of(other) > level_of(room) or (room, other) in REASONS
         assert allowed, f"{path.name} imports {module}: {room} may not know {other}"
 
 

@@ -21,7 +21,7 @@ from harness.data.build.pictures import Pictures
 from harness.data.build.store import Store
 from harness.data.dataset import open_dataset
 from harness.errors import HarnessError
-from harness.files import told
+from harness.files import explain_write_error
 
 
 @pytest.fixture(scope="module")
@@ -216,9 +216,9 @@ def test_a_disk_that_fills_up_on_the_way_loses_nothing(
 
 
 def test_an_error_that_is_no_full_disk_is_not_told_as_one(tmp_path: Path) -> None:
-    assert isinstance(told(OSError(errno.ENOSPC, "full"), tmp_path), HarnessError)
+    assert isinstance(explain_write_error(OSError(errno.ENOSPC, "full"), tmp_path), HarnessError)
     other = OSError(errno.EACCES, "denied")
-    assert told(other, tmp_path) is other
+    assert explain_write_error(other, tmp_path) is other
 
 
 def test_features_too_large_for_float16_are_refused(tmp_path: Path, vit: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def test_a_good_data_set(toy: Path) -> None:
     found = findings(toy)
     assert bad(toy) == {}
     assert found["train counts"].text == "40 images, 200 captions, 5 each"
-    assert found["test copies"].text == "each image's row stands there 5 times, one is used"
+    assert found["test copies"].text == "each image's row is there 5 times; one is used"
     assert "train copies" not in found
     assert found["dev shape"].text == "8 regions of 16 float32 numbers"
     assert found["dev values"].text == "3,840 values in 30 rows, all finite"
@@ -81,7 +81,7 @@ def test_one_row_that_is_no_copy(toy: Path) -> None:
     level, text = bad(toy)["train copies"]
     assert (level, text) == (
         "error",
-        "each image's row stands there 5 times, one is used; row 17 is no copy (1 such rows)",
+        "each image's row is there 5 times; one is used; row 17 is no copy (1 such rows)",
     )
 
 

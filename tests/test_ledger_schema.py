@@ -177,7 +177,7 @@ def before(best: dict[str, Any] | None = None) -> dict[str, Any]:
         "state": {"label": torch.ones(5)},
         "best": best or {"rsum": 9.0, "epochs": 3, "piece": 1, "epoch": 1, "weights": {"w": torch.zeros(2)},
                          "dev": {"rsum": 9.0}},
-        "meters": {"sums": {}, "count": 0, "samples": []}, "seconds": 7.0, "epoch_seconds": 0.25,
+        "meters": {"sums": {"loss": 6.0}, "count": 3, "samples": []}, "seconds": 7.0, "epoch_seconds": 0.25,
     }  # fmt: skip
 
 
@@ -189,10 +189,11 @@ def test_a_checkpoint_of_the_format_before_is_read() -> None:
     assert torch.equal(network.weights["w"], torch.ones(2))
     assert network.optimizers == {"main": {"state": {}, "param_groups": []}}
     assert network.parts == {}
-    assert found.plan is None
+    assert found.plan == []
     assert torch.equal(found.best["weights"][0]["w"], torch.zeros(2))
     assert {key: found.best[key] for key in ("rsum", "epochs", "dev")} == {"rsum": 9.0, "epochs": 3, "dev": {"rsum": 9}}
-    assert (found.data, found.meters, found.seconds, found.epoch_seconds) == (old["data"], old["meters"], 7.0, 0.25)
+    assert found.meters == {"sums": {"loss": 6.0}, "counts": {"loss": 3}, "samples": []}
+    assert (found.data, found.seconds, found.epoch_seconds) == (old["data"], 7.0, 0.25)
     assert found.format == FORMAT
     none = {"rsum": float("-inf"), "epochs": -1, "piece": 0, "epoch": 0, "weights": None, "dev": None}
     assert Checkpoint.from_dict(before(none)).best["weights"] is None

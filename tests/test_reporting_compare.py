@@ -1,5 +1,7 @@
 """Two runs side by side: what differs, what the queries say, and what is said where there is nothing to say."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ from toy import harness
 from harness.data import open_dataset
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import Ranks, compare
+from harness.evaluation.measures import WAYS
+from harness.evaluation.queries import Query, count_wins, find_extremes
 from harness.ledger import Cell, Ledger, claim
-from harness.reporting.comparison import queries as compare_queries
-from harness.reporting.comparison.facts import Comparison, compare_runs, differing
-from harness.reporting.comparison.page import markdown, write_comparison
-from harness.reporting.comparison.queries import Names, Query, extremes, tally
-from harness.reporting.figures.compare import figure
+from harness.reporting.comparison.compare import compare_runs, tabulate_differing, write_comparison
+from harness.reporting.figures.curves import draw_two
+from harness.reporting.tables.markdown import markdown
+from harness.reporting.tables.table import Section, Table
 
 IMAGES, EACH = 50, 5  # of the test split of tests/synthetic.py
 OWNER = np.repeat(np.arange(IMAGES), EACH)
@@ -69,19 +72,28 @@ def make_cell(
     return cell
 
 
-def compared(a: Cell, b: Cell, data: Path = Path("nowhere")) -> tuple[Comparison, str]:
-    comparison = compare_runs(a, b, data)
-    return comparison, markdown(comparison)
+def compared(a: Cell, b: Cell, data: Path = Path("nowhere")) -> tuple[dict[str, Section], str]:
+    """The sections by their title, and all of it as text."""
+    sections = compare_runs(a, b, data)
+    return {section.title: section for section in sections}, markdown(*sections)
+
+
+def rows(section: Section, number: int = 0) -> list[list[str]]:
+    """Of a section's table, in words."""
+    table = [block for block in section.blocks if isinstance(block, Table)][number]
+    return [[value.text for value in row] for row in table.rows]
 
 
 def test_settings_that_differ_have_dotted_keys() -> None:
     a = {"dataset": "toy", "method": {"name": "crcl", "beta": 0.8, "pieces": [2, 4]}, "augmentation": None}
     b = {"dataset": "toy", "method": {"name": "infonce", "tau": 0.05}, "augmentation": {"token_rate": 0.2}}
-    assert {(d.key, d.a, d.b) for d in differing(a, b)} == {
+    table = tabulate_differing(a, b)
+    assert table is not None
+    assert {tuple(value.text for value in row) for row in table.rows} == {
         ("method.name", "crcl", "infonce"), ("method.beta", "0.8", "–"), ("method.pieces", "[2, 4]", "–"),
         ("method.tau", "–", "0.05"), ("augmentation", "none", "–"), ("augmentation.token_rate", "–", "0.2"),
     }  # fmt: skip
-    assert differing(a, a) == []
+    assert tabulate_differing(a, a) is None
 
 
 def test_environment_is_compared_where_it_can_matter(tmp_path: Path) -> None:
@@ -89,56 +101,49 @@ def test_environment_is_compared_where_it_can_matter(tmp_path: Path) -> None:
     b = make_cell(
         tmp_path, BAD, environment={**ENVIRONMENT, "git_commit": "bbb", "device": "H100", "hostname": "node-7"}
     )
-    comparison, text = compared(a, b)
-    assert [(d.key, d.a, d.b) for d in comparison.environment or []] == [
-        ("git_commit", "aaa", "bbb"), ("device", "cpu", "H100"),
-    ]  # fmt: skip
+    sections, text = compared(a, b)
+    assert rows(sections["Environment"]) == [["git_commit", "aaa", "bbb"], ["device", "cpu", "H100"]]
     assert "node-7" not in text
-    assert comparison.settings == []
     assert "None: the two specs say the same." in text
 
 
 def test_results_stand_beside_their_interval_and_verdict(tmp_path: Path) -> None:
-    comparison, text = compared(make_cell(tmp_path, GOOD), make_cell(tmp_path, BAD, beta=0.5))
-    (outcome,) = comparison.outcomes
-    scores = {score.metric: score for score in outcome.scores}
-    rsum = compare([GOOD], [BAD], "rsum")
-    assert scores["rsum"].difference == rsum
-    assert scores["rsum"].p == rsum.p < 0.05
-    assert scores["rsum"].verdict == "distinguishable: A is better"
-    assert rsum.points == pytest.approx(scores["rsum"].a - scores["rsum"].b)
+    a, b = make_cell(tmp_path, GOOD), make_cell(tmp_path, BAD, beta=0.5)
+    scores = {row[0]: row[1:] for row in rows(compared(a, b)[0]["Test, protocol full"])}
+    rsum, of_a, of_b = compare([GOOD], [BAD], "rsum"), metrics(GOOD)["rsum"], metrics(BAD)["rsum"]
+    assert rsum.points == pytest.approx(of_a - of_b)
+    interval = f"+{rsum.low:.1f} to +{rsum.high:.1f}"
+    verdict = "distinguishable: A is better"
+    assert scores["rSum"] == [f"{of_a:.1f}", f"{of_b:.1f}", f"+{rsum.points:.1f}", interval, f"{rsum.p:.4f}", verdict]
     alone = compare([GOOD], [BAD], "t2i_r10").p
-    assert alone < (scores["t2i_r10"].p or 0) <= 6 * alone  # Holm
-    assert scores["i2t_r1"].verdict == "not distinguishable"
-    assert (scores["i2t_medr"].verdict, scores["i2t_medr"].difference) == ("", None)
-    (line,) = [line for line in text.splitlines() if line.startswith("| rSum")]
-    for part in (metrics(GOOD)["rsum"], metrics(BAD)["rsum"], rsum.low, rsum.high, rsum.points):
-        assert f"{part:.1f}" in line
-    other, _ = compared(comparison.b, comparison.a)
-    verdicts = {score.metric: score.verdict for score in other.outcomes[0].scores}
-    assert verdicts["rsum"] == "distinguishable: B is better"
+    assert alone < float(scores["t2i R@10"][4]) <= 6 * alone + 5e-5  # Holm
+    assert scores["i2t R@1"][5] == "not distinguishable"
+    assert scores["i2t median rank"] == ["4.0", "4.0", "0.0", "", "", ""]
+    other = {row[0]: row[1:] for row in rows(compared(b, a)[0]["Test, protocol full"])}
+    assert other["rSum"][5] == "distinguishable: B is better"
 
 
 def test_queries_won_and_lost() -> None:
-    for way in compare_queries.WAYS:
+    for way in WAYS:
         pairs = list(zip(getattr(GOOD, way).tolist(), getattr(BAD, way).tolist(), strict=True))
-        got = tally(GOOD, BAD, way)
-        assert got.a_better == len([1 for a, b in pairs if a < b])
-        assert got.b_better == len([1 for a, b in pairs if a > b])
-        assert got.queries == len(pairs)
-        assert got.won == len([1 for a, b in pairs if a == 1 and b != 1]) > 0
-        assert got.lost == len([1 for a, b in pairs if b == 1 and a != 1]) > 0
-        gains, losses = extremes(GOOD, BAD, way, 4)
+        queries, a_better, b_better, equal, won, lost = count_wins(GOOD, BAD, way)
+        assert queries == len(pairs)
+        assert a_better == len([1 for a, b in pairs if a < b])
+        assert b_better == len([1 for a, b in pairs if a > b])
+        assert equal == queries - a_better - b_better
+        assert won == len([1 for a, b in pairs if a == 1 and b != 1]) > 0
+        assert lost == len([1 for a, b in pairs if b == 1 and a != 1]) > 0
+        gains, losses = find_extremes(GOOD, BAD, way, 4)
         order = sorted(range(len(pairs)), key=lambda i: -pairs[i][1] / pairs[i][0])
         assert [(q.index, q.rank_a, q.rank_b) for q in gains] == [(i, *pairs[i]) for i in order[:4]]
         order.sort(key=lambda i: (-pairs[i][0] / pairs[i][1], i))
         assert [q.index for q in losses] == order[:4]
-    assert extremes(GOOD, GOOD, "i2t", 4) == ([], [])
+    assert find_extremes(GOOD, GOOD, "i2t", 4) == ([], [])
 
 
 def test_few_that_differ_are_all_that_is_listed() -> None:
     worse = Ranks(np.where(np.arange(IMAGES) == 7, GOOD.i2t * 3, GOOD.i2t), GOOD.t2i, OWNER)
-    gains, losses = extremes(GOOD, worse, "i2t", 5)
+    gains, losses = find_extremes(GOOD, worse, "i2t", 5)
     assert gains == [Query("i2t", 7, int(GOOD.i2t[7]), 3 * int(GOOD.i2t[7]))]
     assert losses == []
 
@@ -148,36 +153,37 @@ def test_queries_are_called_by_caption_where_the_data_is(tmp_path: Path, toy_dat
     a, b = (make_cell(tmp_path, ranks, dataset=about["name"]) for ranks in (GOOD, BAD))
     for cell in (a, b):
         cell.write_result({**(cell.result() or {}), "dataset": about})
-    comparison, text = compared(a, b, toy_data)
+    sections, text = compared(a, b, toy_data)
     split = open_dataset("toy", toy_data).split("test")
-    assert comparison.names is not None
-    gains = comparison.outcomes[0].gains
-    assert {query.way for query in gains} == {"i2t", "t2i"}
-    for query in gains:
-        image = query.index if query.way == "i2t" else query.index // EACH
-        caption = split.texts[image * EACH if query.way == "i2t" else query.index]
-        (line,) = [r for r in text.splitlines() if r.startswith(f"| {compare_queries.WAYS[query.way]} ")
-                   and f" {query.index} |" in r and f"{split.image_ids[image]} " in r]  # fmt: skip
-        assert caption[:69] in line
+    gains = rows(sections["Queries, protocol full"], 1)
+    assert {row[0] for row in gains} == set(WAYS.values())
+    for way, index, _, _, image, caption in gains:
+        place = int(index) if way == WAYS["i2t"] else int(index) // EACH
+        assert image == split.image_ids[place]
+        assert split.texts[place * EACH if way == WAYS["i2t"] else int(index)].startswith(caption.removesuffix("…"))
     assert "queries are numbers" not in text
 
 
 def test_queries_are_numbers_where_the_data_is_not(tmp_path: Path, toy_data: Path) -> None:
     a, b = make_cell(tmp_path, GOOD), make_cell(tmp_path, BAD)
-    comparison, text = compared(a, b)
-    assert comparison.names is None
+    _, text = compared(a, b)
     assert "- queries are numbers in the test split: toy is not in nowhere (--data)." in text
     _, text = compared(a, b, toy_data)  # there, but with another digest
     assert f"toy in {toy_data} is not the data that the runs were scored on (--data)." in text
     assert "test-000" not in text
 
 
-def test_a_caption_cannot_break_the_table(tmp_path: Path) -> None:
-    names = Names([f"{i}.png" for i in range(IMAGES)], [f"a | b {'long ' * 30}" for _ in OWNER], OWNER)
-    comparison, _ = compared(make_cell(tmp_path, GOOD), make_cell(tmp_path, BAD))
-    text = markdown(Comparison(**{**vars(comparison), "names": names}))
-    lines = [line for line in text.splitlines() if ".png" in line]
-    assert lines
+def test_a_caption_cannot_break_the_table(tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = open_dataset("toy", toy_data)
+    about = {"name": "toy", "digest": dataset.digest()}
+    split = replace(dataset.split("test"), texts=[f"a | b {'long ' * 30}" for _ in OWNER])
+    monkeypatch.setattr(type(dataset), "split", lambda _self, _name: split)
+    a, b = (make_cell(tmp_path, ranks) for ranks in (GOOD, BAD))
+    for cell in (a, b):
+        cell.write_result({**(cell.result() or {}), "dataset": about})
+    _, text = compared(a, b, toy_data)
+    lines = [line for line in text.splitlines() if "long long" in line]
+    assert len(lines) == 20
     assert all(line.count("|") - line.count("\\|") == 7 and "…" in line for line in lines)
     assert "crcl \\| beta=0.8" in text
 
@@ -193,13 +199,13 @@ def test_unfinished_runs_have_curves_and_settings(tmp_path: Path) -> None:
         assert "333.0" not in text
         assert "## Test" not in text
         assert "## Environment" not in text
-        assert [file.name for file in files] == ["compare.md", "compare.png", "compare.svg"]
+        assert [file.name for file in files] == ["compare.md", "compare.html", "compare.png", "compare.svg"]
 
 
 def test_runs_without_an_epoch_have_no_figure(tmp_path: Path) -> None:
     a, b = (make_cell(tmp_path / "runs", None, beta=beta, done=False, epochs=0) for beta in (0.1, 0.2))
     text, files = write_comparison(a, b, tmp_path / "out", Path("nowhere"))
-    assert [file.name for file in files] == ["compare.md"]
+    assert [file.name for file in files] == ["compare.md", "compare.html"]
     assert files[0].read_text() == text
     assert "A is waiting" in text
     assert "B is waiting" in text
@@ -213,22 +219,22 @@ def test_the_same_run_twice(tmp_path: Path) -> None:
 
 def test_warnings(tmp_path: Path) -> None:
     a = make_cell(tmp_path, GOOD)
-    assert compared(a, make_cell(tmp_path, BAD))[0].warnings == []
+    assert "Warning" not in compared(a, make_cell(tmp_path, BAD))[1]
     pairs = make_cell(tmp_path, BAD, noise={"realised_rate": 0.4, "sha256": "12" * 32})
     assert "**Warning:** the training pairs differ (noise.npy abababab and 12121212):" in compared(a, pairs)[1]
     data = make_cell(tmp_path, BAD, dataset="toy")
     data.write_result({**(data.result() or {}), "dataset": a_dataset(digest="ef" * 32, test_is_dev=True)})
-    comparison, text = compared(a, data)
+    sections, text = compared(a, data)
     assert "**Warning:** the data sets differ (digest cdcdcdcd and efefefef)" in text
     assert "**Warning:** dev doubles as test" in text
-    assert comparison.outcomes[0].tallies  # the queries are the same images and captions
+    assert "Queries, protocol full" in sections  # they are the same images and captions
 
 
 def test_training_pairs_of_a_run_in_training_are_those_of_its_file(tmp_path: Path) -> None:
     cells = [make_cell(tmp_path, None, done=False) for _ in range(3)]
     for cell, pairs in zip(cells, ([0, 1, 2], [0, 1, 2], [0, 2, 1]), strict=True):
         np.save(cell.path("noise.npy"), np.array(pairs))
-    assert compared(cells[0], cells[1])[0].warnings == []
+    assert "Warning" not in compared(cells[0], cells[1])[1]
     assert "the training pairs differ" in compared(cells[0], cells[2])[1]
 
 
@@ -243,9 +249,9 @@ def test_no_paired_statistics_where_queries_do_not_pair(tmp_path: Path) -> None:
             "the test sets differ, under protocol full the queries of A are not those of B",
         ),
     ):
-        comparison, text = compared(a, other)
+        sections, text = compared(a, other)
         assert text.count(f"- no paired statistics: {why}.") == 1
-        assert all(score.difference is None and score.verdict == "" for score in comparison.outcomes[0].scores)
+        assert {len(row) for row in rows(sections["Test, protocol full"])} == {4}
         assert f"{metrics(BAD)['rsum']:.1f}" in text
         assert "distinguishable" not in text
         assert "### Queries" not in text
@@ -253,9 +259,9 @@ def test_no_paired_statistics_where_queries_do_not_pair(tmp_path: Path) -> None:
 
 def test_protocols_that_one_run_lacks(tmp_path: Path) -> None:
     a = make_cell(tmp_path, GOOD, test={"full": metrics(GOOD), "1k": metrics(GOOD)})
-    comparison, text = compared(a, make_cell(tmp_path, BAD))
+    sections, text = compared(a, make_cell(tmp_path, BAD))
     assert "- protocol 1k: only A was scored." in text
-    assert [outcome.protocol for outcome in comparison.outcomes] == ["full"]
+    assert [title for title in sections if title.startswith("Test")] == ["Test, protocol full"]
     _, text = compared(a, make_cell(tmp_path, None))
     assert "- B scored no test split (evaluation.protocols = [], as in a sweep)." in text
     assert "## Test" not in text
@@ -264,7 +270,7 @@ def test_protocols_that_one_run_lacks(tmp_path: Path) -> None:
 def test_curves_lie_over_each_other(tmp_path: Path) -> None:
     a, b, without = (make_cell(tmp_path, GOOD, labels=labels) for labels in (True, True, False))
     runs = [(cell.name, cell.rows(), (cell.result() or {})["best"]) for cell in (a, b, without)]
-    made = figure(runs[0], runs[1])
+    made = draw_two(runs[0], runs[1])
     assert made is not None
     rsum, auc = made.axes
     drawn = [
@@ -275,22 +281,32 @@ def test_curves_lie_over_each_other(tmp_path: Path) -> None:
     assert auc.get_ylabel() == "label AUC"
     assert len([line for line in auc.lines if line.get_marker() in "os"]) == 4
     assert [t.get_text() for t in rsum.get_legend().get_texts()] == ["A: crcl | beta=0.8", "B: crcl | beta=0.8"]
-    one = figure(runs[0], runs[2])
+    one = draw_two(runs[0], runs[2])
     assert one is not None
     assert [axes.get_ylabel() for axes in one.axes] == ["dev rSum"]  # label AUC where both have it
-    begun = figure(runs[0], ("new", [], None))
+    begun = draw_two(runs[0], ("new", [], None))
     assert begun is not None
     assert begun.axes[0].get_legend().get_texts()[1].get_text() == "B: new (no epoch finished)"
-    assert figure(("a", [], None), ("b", [], None)) is None
+    assert draw_two(("a", [], None), ("b", [], None)) is None
 
 
 def test_the_same_runs_give_the_same_files(tmp_path: Path) -> None:
     a, b = make_cell(tmp_path / "runs", GOOD), make_cell(tmp_path / "runs", BAD, beta=0.5)
     first, second = (write_comparison(a, b, tmp_path / out, Path("nowhere"))[1] for out in ("one", "two"))
-    assert [file.name for file in first] == ["compare.md", "compare.png", "compare.svg"]
+    assert [file.name for file in first] == ["compare.md", "compare.html", "compare.png", "compare.svg"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert "](compare.png)" in first[0].read_text()
+
+
+def test_the_page_shows_what_the_text_says_and_asks_for_no_file(tmp_path: Path) -> None:
+    a, b = make_cell(tmp_path / "runs", GOOD), make_cell(tmp_path / "runs", BAD, beta=0.5, noise={"sha256": "12" * 32})
+    text, files = write_comparison(a, b, tmp_path / "out", Path("nowhere"))
+    page = files[1].read_text()
+    assert page.count("<table") == len(re.findall(r"^\|:", text, re.MULTILINE))
+    assert "<strong>Warning:</strong> the training pairs differ" in page
+    assert page.count('<img src="data:image/svg+xml;base64,') == 1
+    assert set(re.findall(r'(?:src|href)="([^",]*)', page)) == {"data:image/svg+xml;base64", "data:"}
 
 
 def test_the_command_line(tmp_path: Path) -> None:
@@ -298,7 +314,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     shown = harness("compare", a.fingerprint[:4], b.name, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "distinguishable: A is better" in shown.stdout
-    assert shown.stdout.rstrip().endswith("written: out/compare.md out/compare.png out/compare.svg")
+    assert shown.stdout.rstrip().endswith("written: out/compare.md out/compare.html out/compare.png out/compare.svg")
     assert (tmp_path / "out" / "compare.md").read_text().startswith(shown.stdout[:200])
     same = harness("compare", a.fingerprint, a.fingerprint[:4], cwd=tmp_path)
     assert (same.returncode, same.stdout) == (2, "")

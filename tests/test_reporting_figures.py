@@ -9,13 +9,13 @@ from reporting_toys import make_grid, make_report, train, write_pairs
 from harness.errors import HarnessError
 from harness.grids import Grid, load_grid
 from harness.ledger import Ledger
-from harness.reporting import frame, load_report, markdown, render, write_files
-from harness.reporting.figure_spec import Bars, Labels, Pieces, Sensitivity
-from harness.reporting.figures.bars import bars
-from harness.reporting.figures.labels import read
-from harness.reporting.figures.sensitivity import pieces, sensitivity
-from harness.reporting.rendered import Rendered
-from harness.reporting.vary import value_of
+from harness.reporting import format_markdown as markdown
+from harness.reporting import load_report, render, write_files
+from harness.reporting.reports.labels import read_pairs
+from harness.reporting.reports.rendered import Rendered
+from harness.reporting.reports.series import collect_bars, collect_parameters, collect_pieces
+from harness.reporting.runs import read_grids
+from harness.reporting.spec import Bars, Labels, Pieces, Sensitivity
 
 BARS = """
 kind = "bars"
@@ -83,9 +83,9 @@ def test_bars_are_means_and_a_missing_one_is_a_dash(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('highlight = "crcl"', BARS))
     spec = load_report(path).figure
     assert isinstance(spec, Bars)
-    found = bars(load_report(path), spec, grid.cells, frame(ledger.cells()))
-    assert found["triplet"][0.4] == pytest.approx((283.0, 3.0))
-    assert found["triplet"][0.8] is None
+    found = collect_bars(load_report(path), spec, read_grids([grid], ledger))
+    assert found["Triplet"]["40 %"] == pytest.approx((283.0, 3.0))
+    assert found["Triplet"]["80 %"] is None
     rendered = render(path, ledger)
     assert sorted(axes_texts(rendered)) == sorted(["403.0", "283.0", "–", "403.0", "363.0", "323.0"])
     lengths = [bar.get_width() for bar in rendered.figures[""].axes[0].patches]
@@ -131,9 +131,10 @@ def test_the_base_run_stands_at_its_own_value_of_every_hyperparameter(tmp_path: 
     path, grid, ledger = varied(tmp_path, "sensitivity")
     report = load_report(path)
     assert isinstance(report.figure, Sensitivity)
-    panels = sensitivity(report, report.figure, grid.cells, frame(ledger.cells()))
+    panels = collect_parameters(report, report.figure, read_grids([grid], ledger))
     assert [panel.name for panel in panels] == ["method.beta", "method.tau", "method.exponent", "method.pieces"]
-    beta, tau, exponent, _ = panels
+    beta, tau, exponent, pieces = panels
+    assert "2-2-4" in [value for value, _, _ in pieces.points]
     assert [value for value, _, _ in beta.points] == [0.0, 0.8, 0.9, 1.0]
     assert [value for value, _, _ in tau.points] == [0.01, 0.05, 0.2]
     assert beta.base == pytest.approx((0.8, 301.0, 2**0.5))
@@ -157,7 +158,7 @@ def test_the_table_of_a_varied_grid_has_the_base_in_every_group_and_counts_it_on
     assert "(base): the run that the others differ from in one value" in text
     done = sum(ledger.cell(cell.fingerprint).state() == "done" for cell in grid.cells)
     assert f"{done} of {len(grid.cells)} runs are finished" in text
-    assert len(rendered.cells) == len(grid.cells)
+    assert len(rendered.runs) == len(grid.cells)
 
 
 def test_a_missing_base_run_is_asked_for_by_its_own_labels(tmp_path: Path) -> None:
@@ -173,18 +174,13 @@ def test_pieces_by_number_and_by_length(tmp_path: Path) -> None:
     path, grid, ledger = varied(tmp_path, "pieces")
     report = load_report(path)
     assert isinstance(report.figure, Pieces)
-    many, long = pieces(report, report.figure, grid.cells, frame(ledger.cells()))
+    many, long = collect_pieces(report, report.figure, read_grids([grid], ledger))
     assert [value for value, _, _ in many.points] == [1, 2, 2, 3]
     assert [value for value, _, _ in long.points] == [2, 3]
     assert many.base is not None
     assert long.base is not None
     assert (many.base[:2], long.base[:2]) == ((3, 301.0), (2, 301.0))
     assert len(render(path, ledger).figures[""].axes) == 2
-
-
-def test_a_value_is_written_as_its_label() -> None:
-    table = {"method": {"pieces": [7, 32], "tau": 0.05, "exponent": None}}
-    assert [value_of(table, f"method.{key}") for key in ("pieces", "tau", "exponent")] == ["7-32", 0.05, None]
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------
@@ -203,15 +199,16 @@ def test_labels_and_similarities_with_their_auc(tmp_path: Path) -> None:
     path, grid, ledger = labelled(tmp_path)
     report = load_report(path)
     assert isinstance(report.figure, Labels)
-    triplet, crcl = read(report, report.figure, grid.cells, ledger)
-    assert crcl.auc("similarity") == [0.0, 0.0]  # two seeds, each with the two largest similarities noisy
-    assert crcl.auc("match") == [1.0, 1.0]
-    assert crcl.auc("label") == [0.5, 0.5]
-    assert triplet.auc("label") == []
+    triplet, crcl = read_pairs(report, report.figure, read_grids([grid], ledger))
+    auc = {name: [each["labels/auc"] for each in crcl.judge(name)] for name in ("similarity", "match", "label")}
+    assert auc["similarity"] == [0.0, 0.0]  # two seeds, each with the two largest similarities noisy
+    assert (auc["match"], auc["label"]) == ([1.0, 1.0], [0.5, 0.5])
+    assert triplet.judge("label") == []
     rendered = render(path, ledger)
-    assert rendered.listing is not None
-    assert rendered.listing.rows[1][:5] == ["crcl", "2", "0.000 ± 0.000", "1.000 ± 0.000", "0.500 ± 0.000"]
-    assert rendered.listing.rows[0][4] == "–"
+    row = rendered.table.rows[1][:5]
+    assert [value.text for value in row] == ["crcl", "2", "0.000", "1.000", "0.500"]
+    assert [value.spread for value in row[2:]] == ["0.000"] * 3
+    assert rendered.table.rows[0][4].missing
     texts = axes_texts(rendered)
     assert texts.count("the method keeps no labels") == 1
     assert texts.count("AUC 1.000") == 2
@@ -251,8 +248,7 @@ def test_with_nothing_trained_labels_are_all_missing(tmp_path: Path) -> None:
     rendered = render(report_file(tmp_path, LABELS), Ledger(tmp_path / "none"))
     assert axes_texts(rendered).count("no finished runs yet") == 6
     assert "0 of 4 runs are finished" in markdown(rendered)
-    assert rendered.listing is not None
-    assert [row[1] for row in rendered.listing.rows] == ["0/2", "0/2"]
+    assert [row[1].text for row in rendered.table.rows] == ["0/2", "0/2"]
 
 
 def test_a_report_of_labels_has_no_recalls(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The page says of every number what stands behind it, escapes every word, and is the same for the same runs."""
 
+import base64
 import json
 import re
 import statistics
@@ -8,21 +9,26 @@ from pathlib import Path
 
 import pytest
 from ledger_toys import a_row
-from page_toys import HOSTILE, Elements, hostile_report, listing_report, toy_page, toy_report, toy_runs, url
-from reporting_toys import rsum_of
+from page_toys import HOSTILE, Elements, hostile_report, search_report, toy_page, toy_report, toy_runs, url
+from reporting_toys import rsum_of, write_ranks
 
 from harness.ledger import Ledger
 from harness.reporting.diagnosis import Finding
 from harness.reporting.figures import style
+from harness.reporting.kit import draw_inline
+from harness.reporting.kit.html import mark_inline
 from harness.reporting.page import write_page
-from harness.reporting.page.drawings import draw
-from harness.reporting.page.numbers import decimal, duration, signed
-from harness.reporting.page.tables import of_listing, of_page
-from harness.reporting.rendered import Listing, Rendered
+from harness.reporting.reports.rendered import Rendered
+from harness.reporting.tables.numbers import decimal, duration, percent, short
 
 
-def the_page(rendered: list[Rendered], ledger: Ledger, folder: Path, **more) -> Elements:
-    return Elements(write_page(rendered, ledger, folder / "out", **{"links": {}, **more}).read_text())
+def the_page(rendered: list[Rendered], folder: Path, **more) -> Elements:
+    return Elements(write_page(rendered, folder / "out", **{"links": {}, **more}).read_text())
+
+
+def links_of(elements: Elements) -> list[dict[str, str | None]]:
+    """The numbers that lead to what stands behind them."""
+    return [about for tag, about in elements.tags if tag == "a" and "data-metric" in about]
 
 
 def test_one_file_that_asks_for_no_other(tmp_path: Path) -> None:
@@ -31,12 +37,13 @@ def test_one_file_that_asks_for_no_other(tmp_path: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["index.html"]
     elements = Elements(file.read_text())
     fetched = [about for tag, about in elements.tags if tag in ("img", "iframe", "object", "embed", "audio", "video")]
-    assert not fetched
+    assert fetched  # the figures, each whole in its address
+    assert all((about["src"] or "").startswith("data:image/svg+xml;base64,") for about in fetched)
     assert not [about for tag, about in elements.tags if tag == "script" and "src" in about]
     assert [about["href"] for tag, about in elements.tags if tag == "link"] == ["data:,"]
     links = {about["href"] or "" for tag, about in elements.tags if tag == "a"}
     assert {link.partition("#")[0] for link in links} == {"", "http://127.0.0.1:5000/"}
-    assert set(re.findall(r"url\(([^)]?)", file.read_text())) <= {"#"}
+    assert "url(" not in file.read_text()
     assert "@import" not in file.read_text()
 
 
@@ -48,9 +55,9 @@ def test_words_that_are_markup_are_words(tmp_path: Path) -> None:
     result = {**(ledger.cell(done).result() or {}), "environment": {"device": HOSTILE, "git_commit": HOSTILE}}
     ledger.cell(done).path("result.json").write_text(json.dumps(result))
     found = {done: [Finding(HOSTILE, "found", HOSTILE)]}
-    elements = the_page([hostile_report(tmp_path, ledger)], ledger, tmp_path, findings=found)
+    elements = the_page([hostile_report(tmp_path, ledger)], tmp_path, findings=found)
     assert sum(tag == "script" for tag, _ in elements.tags) == 1
-    assert not [tag for tag, _ in elements.tags if tag == "img"]
+    assert {(about["src"] or "")[:18] for tag, about in elements.tags if tag == "img"} == {"data:image/svg+xml"}
     assert not [name for _, about in elements.tags for name in about if name.startswith("on")]
     assert " ".join(elements.words).count(HOSTILE) >= 12  # title, caption, notes, rows, machine, failure, findings
     assert "49" not in elements.words
@@ -59,7 +66,7 @@ def test_words_that_are_markup_are_words(tmp_path: Path) -> None:
 def test_only_links_of_the_web_stand_in_the_page(tmp_path: Path) -> None:
     grid, ledger = toy_runs(tmp_path)
     links = {cell.fingerprint: "javascript:alert(1)" for cell in grid.cells}
-    elements = the_page([toy_report(tmp_path, ledger)], ledger, tmp_path, links=links)
+    elements = the_page([toy_report(tmp_path, ledger)], tmp_path, links=links)
     assert not [about for tag, about in elements.tags if tag == "a" and not (about["href"] or "").startswith("#")]
     assert "In MLflow" not in elements.words
 
@@ -71,10 +78,10 @@ def test_the_same_bytes_for_the_same_runs(tmp_path: Path) -> None:
         reports = [
             toy_report(tmp_path, ledger),
             hostile_report(tmp_path, ledger),
-            listing_report(tmp_path, grid, ledger),
+            search_report(tmp_path, grid, ledger),
         ]
         links = {cell.fingerprint: url(cell.fingerprint) for cell in grid.cells[::order]}
-        written.append(write_page(reports, Ledger(tmp_path / "runs"), tmp_path / "out", links=links).read_bytes())
+        written.append(write_page(reports, tmp_path / "out", links=links).read_bytes())
     assert written[0] == written[1]
 
 
@@ -90,7 +97,7 @@ def test_what_stands_behind_a_row(tmp_path: Path) -> None:
         result["seconds"] = 7500.0
         ledger.cell(cell.fingerprint).path("result.json").write_text(json.dumps(result))
     links = {cell.fingerprint: url(cell.fingerprint) for cell in mine}
-    elements = the_page([toy_report(tmp_path, ledger)], ledger, tmp_path, links=links)
+    elements = the_page([toy_report(tmp_path, ledger)], tmp_path, links=links)
     where = next(name for name, words in elements.inside.items() if "-row-" in name and words[0] == "80 % · CRCL_x")
     said = elements.said(where)
     for cell in mine:
@@ -118,16 +125,12 @@ def test_what_stands_behind_a_row(tmp_path: Path) -> None:
 def test_every_number_leads_to_what_stands_behind_it(tmp_path: Path) -> None:
     _, ledger = toy_runs(tmp_path)
     rendered = toy_report(tmp_path, ledger)
-    assert rendered.page is not None
-    rows = [row for group in rendered.page.groups for row in group.rows]
-    table = of_page(rendered.page, {id(row): f"row {number}" for number, row in enumerate(rows)})
-    cells = [cell for body in table.bodies for row in body for cell in row[table.keys + 1 :]]
-    assert len(cells) == len(rows) * 4  # i2t R@1; rSum ours, published, difference
-    assert all(bool(cell.text) == bool(cell.about) for cell in cells)
-    assert sum(cell.missing for cell in cells) == 2  # the triplet loss at 80 %: R@1 and rSum
-    assert [cell.text for cell in cells if cell.missing] == ["–", "–"]
-    assert all(cell.sort == "" for cell in cells if cell.missing)
-    elements = the_page([rendered], ledger, tmp_path)
+    elements = the_page([rendered], tmp_path)
+    numbers = [value for row in rendered.table.rows for value in row[rendered.table.keys + 1 :] if value.text]
+    assert len(links_of(elements)) == len(numbers) == 12 + 1 + 1 + 1  # i2t R@1 and rSum; published twice; a difference
+    missing = [about for about in links_of(elements) if about.get("aria-label") == "missing"]
+    assert len(missing) == sum(value.missing for value in numbers) == 2  # the triplet loss at 80 %: R@1 and rSum
+    assert {value.sort for value in numbers if value.missing} == {""}
     ids = [about["id"] for _, about in elements.tags if about.get("id")]
     targets = {(about["href"] or "")[1:] for tag, about in elements.tags if tag == "a"}
     assert len(ids) == len(set(ids))
@@ -135,40 +138,33 @@ def test_every_number_leads_to_what_stands_behind_it(tmp_path: Path) -> None:
 
 
 def test_best_and_not_distinguishable_are_marked(tmp_path: Path) -> None:
-    _, ledger = toy_runs(tmp_path)
+    grid, ledger = toy_runs(tmp_path)
+    for cell in grid.cells:
+        if ledger.cell(cell.fingerprint).state() == "done":
+            write_ranks(ledger, cell, 0.795 if cell.labels["method"] == "triplet" else 0.8)
     rendered = toy_report(tmp_path, ledger)
-    assert rendered.page is not None
-    triplet = rendered.page.groups[1].rows[0].entries["rsum"]
-    triplet.tied, triplet.p = True, 0.25
-    elements = the_page([rendered], ledger, tmp_path)
-    assert "0.250†" in elements.words
-    rows = [row for group in rendered.page.groups for row in group.rows]
-    table = of_page(rendered.page, {id(row): "x" for row in rows})
-    triplet_at_40, crcl_at_40 = (next(c for c in row if c.metric == "rsum") for row in table.bodies[1][:2])
-    assert (triplet_at_40.mark, triplet_at_40.best) == ("†", False)
-    assert (crcl_at_40.mark, crcl_at_40.best) == ("", True)
-    assert table.shared == 1  # the noise rate, shown once
+    elements = the_page([rendered], tmp_path)
+    entry = rendered.rows[3].entries["rsum"]
+    assert entry.tied
+    assert f"{entry.p:.3f}†" in elements.words
+    triplet_at_40, crcl_at_40 = rendered.table.groups[1]
+    assert (triplet_at_40[4].mark, triplet_at_40[4].best) == ("†", False)
+    assert (crcl_at_40[4].mark, crcl_at_40[4].best) == ("", True)
+    assert rendered.table.shared == 1  # the noise rate, shown once
 
 
-def test_figures_share_no_ids_and_bring_no_style() -> None:
+def test_a_figure_is_an_image_that_holds_all_of_it() -> None:
     made, axes = style.figure(4, 3)
     axes[0].plot([1, 2], [3, 4], marker="o")
     axes[0].set_xlabel("epoch")
     axes[0].set_ylabel("dev rSum")
-    axes[0].set_title(HOSTILE)
-    one, two = draw(made, "a", HOSTILE), draw(made, "b", HOSTILE)
-    elements = Elements(one.svg + two.svg)
-    ids = [str(about["id"]) for _, about in elements.tags if about.get("id")]
-    assert ids
-    assert len(ids) == len(set(ids))
-    used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', one.svg + two.svg)
-    assert used
-    assert {a or b for a, b in used} <= set(ids)
-    assert not {"style", "metadata", "script", "img"} & {tag for tag, _ in elements.tags}
-    assert "<!--" not in one.svg
-    assert one.words == f"{HOSTILE}: dev rSum against epoch"
-    assert one.width == 384
-    assert draw(made, "a", HOSTILE) == one
+    drawing = draw_inline(made, HOSTILE)
+    head, _, content = drawing.address.partition(",")
+    assert head == "data:image/svg+xml;base64"
+    assert b"<svg " in base64.b64decode(content)
+    assert drawing.words == f"{HOSTILE}: dev rSum against epoch"
+    assert drawing.width == 384
+    assert draw_inline(made, HOSTILE) == drawing
 
 
 def test_what_is_missing_stands_with_its_commands_and_failures(tmp_path: Path) -> None:
@@ -176,7 +172,7 @@ def test_what_is_missing_stands_with_its_commands_and_failures(tmp_path: Path) -
     waiting = next(cell for cell in grid.cells if ledger.cell(cell.fingerprint).state() == "waiting")
     ledger.add(waiting.entry("toy")).write_failure("loss is nan", "", {})
     rendered = toy_report(tmp_path, ledger)
-    elements = the_page([rendered, listing_report(tmp_path, grid, ledger)], ledger, tmp_path)
+    elements = the_page([rendered, search_report(tmp_path, grid, ledger)], tmp_path)
     said = elements.said("missing")
     assert "13 of 18 runs done, 1 failed, 4 waiting" in said
     assert said.count("harness run") == 2
@@ -188,16 +184,15 @@ def test_what_is_missing_stands_with_its_commands_and_failures(tmp_path: Path) -
 def test_where_all_is_done_nothing_is_missing(tmp_path: Path) -> None:
     _, ledger = toy_runs(tmp_path)
     rendered = toy_report(tmp_path, ledger)
-    done = [cell for cell in rendered.cells if ledger.cell(cell.fingerprint).state() == "done"]
-    page = replace(rendered.page, groups=[]) if rendered.page else None
-    elements = the_page([replace(rendered, cells=done, notes=[], page=page)], ledger, tmp_path)
+    rows = [replace(row, runs=[run for run in row.runs if run.state == "done"]) for row in rendered.rows]
+    elements = the_page([replace(rendered, rows=rows, notes=[])], tmp_path)
     assert "Nothing: every planned run is finished." in elements.said("missing")
 
 
 def test_without_a_single_run_there_is_a_page(tmp_path: Path) -> None:
     toy_runs(tmp_path)
     nothing = Ledger(tmp_path / "nothing")
-    elements = the_page([toy_report(tmp_path, nothing)], nothing, tmp_path)
+    elements = the_page([toy_report(tmp_path, nothing)], tmp_path)
     assert "0 of 18 done" in elements.words
     assert "Training time" not in elements.words
     assert "0 of 18 runs could be judged" in elements.said("findings")
@@ -210,7 +205,7 @@ def test_findings_are_counted_over_all_runs_and_the_found_ones_told(tmp_path: Pa
     for number, cell in enumerate(crcl):
         values = {**base, "labels/share_zero": 0.99 if number == 2 else 0.4}
         ledger.cell(cell.fingerprint).append_row(a_row(0, values=values))
-    said = the_page([toy_report(tmp_path, ledger)], ledger, tmp_path).said("findings")
+    said = the_page([toy_report(tmp_path, ledger)], tmp_path).said("findings")
     assert "9 of 18 runs could be judged; something was found in 1 run." in said
     assert "the labels collapsed 1 8 9" in said  # found, not found, not judged
     assert f"toy: {crcl[2].name} {crcl[2].fingerprint}" in said
@@ -218,20 +213,16 @@ def test_findings_are_counted_over_all_runs_and_the_found_ones_told(tmp_path: Pa
     assert said.count("labels are zero") == 1
 
 
-def test_a_listing_sorts_by_value_and_knows_its_runs() -> None:
-    rows = [["1", "391.0 ± 2.0", "abcdef0123456789"], ["2", "−1,002.5", "x"], ["3", "–", ""], ["4", "paper", "abc"]]
-    table = of_listing(Listing(["Trial", "Value", "Run"], rows, [True, True, False]), {"abcdef0123456789": "there"})
-    assert [row[1].sort for row in table.bodies[0]] == ["391", "-1002.5", "", "paper"]
-    assert [row[1].missing for row in table.bodies[0]] == [False, False, True, False]
-    assert [row[1].about for row in table.bodies[0]] == ["there", "", "", ""]  # three letters name no run
-
-
-def test_trials_that_no_grid_plans_are_read_from_the_ledger(tmp_path: Path) -> None:
+def test_the_trials_of_a_search_sort_by_value_and_lead_to_their_runs(tmp_path: Path) -> None:
     grid, ledger = toy_runs(tmp_path)
-    elements = the_page([listing_report(tmp_path, grid, ledger)], ledger, tmp_path)
+    rendered = search_report(tmp_path, grid, ledger)
+    assert [row[2].sort for row in rendered.table.rows] == ["391", "1002.5", ""]
+    assert [row[2].missing for row in rendered.table.rows] == [False, False, True]
+    elements = the_page([rendered], tmp_path)
+    assert {about["href"] for about in links_of(elements)} == {"#report-search-row-0", "#report-search-row-1"}
     assert "2 of 2 done" in elements.words
     first = next(cell for cell in grid.cells if ledger.cell(cell.fingerprint).state() == "done")
-    assert first.name in elements.said("report-search-run-0")
+    assert first.name in elements.said("report-search-row-0")
 
 
 @pytest.mark.parametrize(
@@ -244,4 +235,10 @@ def test_durations(seconds: float, words: str) -> None:
 
 def test_numbers_as_printed() -> None:
     assert [decimal(value) for value in (None, 0.0, -0.04, 70.25, -3.14)] == ["", "0.0", "0.0", "70.2", "−3.1"]
-    assert [signed(value) for value in (None, -0.04, 2.0, -2.0)] == ["", "0.0", "+2.0", "−2.0"]
+    assert [decimal(value, sign=True) for value in (None, -0.04, 2.0, -2.0)] == ["", "0.0", "+2.0", "−2.0"]
+    assert (decimal(21.5, 0), percent(0.3994), percent(0.83, 0)) == ("22", "39.9 %", "83 %")
+    assert [short(value) for value in (0.123456, [7, 32], None, True, "a")] == ["0.1235", "7-32", "none", "on", "a"]
+
+
+def test_code_and_bold_are_marked_and_everything_else_is_escaped() -> None:
+    assert mark_inline("`a <b>` **c & d** *e* ** f") == "<code>a &lt;b&gt;</code> <strong>c &amp; d</strong> *e* ** f"

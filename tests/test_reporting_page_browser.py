@@ -44,7 +44,7 @@ def test_opens_without_an_error_or_a_request(tab: Tab, page: Path) -> None:
         tab.wait(OPEN)
         tab.press("Escape")
         assert tab.errors == []
-        assert tab.requests == [page.as_uri()]
+        assert [request for request in tab.requests if not request.startswith("data:")] == [page.as_uri()]
         assert tab.run("typeof hacked") == "undefined"
 
 
@@ -105,9 +105,9 @@ def test_a_listing_sorts_by_value_not_by_letter(tab: Tab, page: Path) -> None:
     tab.open(page)
     heads = f"{LISTING}.tHead.rows[0].cells"
     tab.click(f"{heads}[2].firstElementChild")
-    assert column(tab, 2, LISTING) == [["1,002.5", "391.0", "–"]]
+    assert column(tab, 2, LISTING) == [["1002.5", "391.0", "–"]]
     tab.click(f"{heads}[3].firstElementChild")
-    assert column(tab, 3, LISTING) == [["0.8", "0.25", "1e-3"]]
+    assert column(tab, 3, LISTING) == [["0.8", "0.25", "0.001"]]
 
 
 def test_hover_shows_what_stands_behind_a_number(tab: Tab, page: Path) -> None:
@@ -172,7 +172,7 @@ def test_dark_where_the_system_is_dark_and_where_the_button_says_so(tab: Tab, pa
     tab.open(page, dark=True)
     assert brightness(tab, "document.body", "backgroundColor") < 0.15
     assert brightness(tab, "document.body", "color") > 0.7
-    assert brightness(tab, "document.querySelector('.drawing > div')", "backgroundColor") == 1  # figures on white
+    assert brightness(tab, "document.querySelector('.drawing img')", "backgroundColor") == 1  # figures on white
     assert tab.run("document.getElementById('theme').innerText") == "Light"
     tab.click("document.getElementById('theme')")
     assert brightness(tab, "document.body", "backgroundColor") > 0.9

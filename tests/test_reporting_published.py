@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from harness.errors import HarnessError
-from harness.reporting.frame import RECALLS
-from harness.reporting.published import Published, read_published
+from harness.evaluation.measures import RECALLS
+from harness.reporting.rows.published import Published, read_published
 from harness.reporting.spec import PublishedSpec
 
 FOLDER = Path(__file__).parent.parent / "reports"

@@ -20,15 +20,17 @@ from reporting_toys import make_grid, make_report, rsum_of, train, write_pairs
 from harness.cli import report as report_verb
 from harness.cli import ui as ui_verb
 from harness.errors import HarnessError
+from harness.evaluation.measures import MEASURES
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
 from harness.reporting import frame, load_report, render, write_report
-from harness.reporting.figures.curves import curves, figures
-from harness.reporting.figures.lines import lines
+from harness.reporting.figures.curves import draw_one, figures
 from harness.reporting.figures.style import spread
-from harness.reporting.formats.latex import escape
-from harness.reporting.frame import METRICS
-from harness.reporting.published import Published
+from harness.reporting.reports.series import collect_lines
+from harness.reporting.rows.published import Published
+from harness.reporting.runs import read_cell, read_grids
+from harness.reporting.spec import Lines
+from harness.reporting.tables.latex import escape
 
 PUBLISHED = """
 [published]
@@ -242,10 +244,11 @@ def test_the_figure_draws_what_the_table_says(here: Path) -> None:
     ledger = trained(here, grid)
     report = load_report(make_report(here, PUBLISHED))
     assert report.published is not None
+    assert isinstance(report.figure, Lines)
     published = Published(report.published, report.folder, dataset="flickr30k", protocol="1k")
-    found = lines(report, report.figure, grid.cells, frame(ledger.cells()), published)
-    assert [line.label for line in found.values()] == ["Triplet", "CRCL_x", "NCR"]
-    triplet, crcl, ncr = found.values()
+    found = collect_lines(report, report.figure, read_grids([grid], ledger), published)[""]
+    assert [line.name for line in found] == ["Triplet", "CRCL_x", "NCR"]
+    triplet, crcl, ncr = found
     assert triplet.ours == [pytest.approx(point) for point in ((0.0, 403.0, 3.0), (0.4, 283.0, 3.0), (0.8, 163.0, 3.0))]
     assert crcl.published == [(0.8, 412.2)]
     assert (ncr.ours, ncr.published) == ([], [(0.0, 502.7)])
@@ -253,12 +256,13 @@ def test_the_figure_draws_what_the_table_says(here: Path) -> None:
 
 def test_one_row_per_cell_split_and_protocol(here: Path) -> None:
     ledger = trained(here, make_grid(here), lambda at: at["seed"] == 0)
-    records = frame(ledger.cells())
+    records = frame(read_cell(cell) for cell in ledger.cells())
     assert len(records) == 12  # 6 cells, test and dev
-    one = records[(records["method"] == "crcl") & (records["rate"] == 0.8) & (records["split"] == "test")].iloc[0]
-    assert (one["rsum"], one["protocol"], one["backbone"], one["seed"]) == (320.0, "1k", "vse_infinity", 0)
-    assert (one["label_auc"], one["device"], one["noise_kind"]) == (0.9, "cpu", "caption_level")
-    assert set(METRICS) <= set(records.columns)
+    chosen = (records["method.name"] == "crcl") & (records["noise.rate"] == 0.8) & (records["split"] == "test")
+    one = records[chosen].iloc[0]
+    assert (one["rsum"], one["protocol"], one["backbone.name"], one["seed"]) == (320.0, "1k", "vse_infinity", 0)
+    assert (one["label_auc"], one["device"], one["noise.name"]) == (0.9, "cpu", "caption_level")
+    assert set(MEASURES) <= set(records.columns)
 
 
 @pytest.mark.parametrize(
@@ -318,9 +322,8 @@ def test_every_shipped_report_renders_its_smoke_runs(name: str, tmp_path: Path) 
             write_pairs(ledger, cell)
     rendered = render(name, ledger, smoke=True)
     assert rendered.figures[""].get_axes()
-    assert rendered.report.sweep or all(ledger.cell(cell.fingerprint).result() for cell in rendered.cells)
-    if rendered.page:
-        assert {row.entries["rsum"].mean for group in rendered.page.groups for row in group.rows} == {300.0}
+    assert rendered.report.sweep or all(run.result for run in rendered.runs)
+    assert {row.entries["rsum"].mean for row in rendered.rows if row.entries} <= {300.0}
 
 
 def test_the_flickr_report_carries_the_papers_value(tmp_path: Path) -> None:
@@ -378,7 +381,7 @@ def row(epoch: int, piece: int, in_piece: int, **values: float | None) -> dict:
 
 def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
     rows = [row(e, e // 2, e % 2, **{"dev/rsum": 10.0 * e, "labels/auc": None if e == 0 else 0.5}) for e in range(4)]
-    made = curves("a run", rows, {"piece": 1, "epoch": 0})
+    made = draw_one("a run", rows, {"piece": 1, "epoch": 0})
     above, below = made.axes
     data = [(list(line.get_xdata()), list(line.get_ydata())) for line in above.get_lines()]
     assert ([0, 1], [0.0, 10.0]) in data
@@ -389,7 +392,7 @@ def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
 
 
 def test_a_run_without_labels_has_one_panel_and_one_without_epochs_no_figure(here: Path) -> None:
-    assert len(curves("a run", [row(0, 0, 0, **{"dev/rsum": 1.0})]).axes) == 1
+    assert len(draw_one("a run", [row(0, 0, 0, **{"dev/rsum": 1.0})]).axes) == 1
     grid = make_grid(here)
     cell = Ledger(here / "runs").add(grid.cells[0].entry("toy"))
     assert figures(cell) == {}

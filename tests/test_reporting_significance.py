@@ -10,9 +10,10 @@ from reporting_toys import make_grid, make_report, train, write_ranks
 from harness.evaluation import bootstrap
 from harness.grids import Grid
 from harness.ledger import Ledger
-from harness.reporting import markdown, render, write_files
-from harness.reporting.rendered import Rendered
-from harness.reporting.table import Entry
+from harness.reporting import format_markdown as markdown
+from harness.reporting import render, write_files
+from harness.reporting.reports.rendered import Rendered
+from harness.reporting.rows.rows import Entry
 
 
 def judged(here: Path, hits: dict[str, float], *, without: str = "", more: str = "", **changes: str) -> Rendered:
@@ -28,8 +29,7 @@ def judged(here: Path, hits: dict[str, float], *, without: str = "", more: str =
 
 
 def entries(rendered: Rendered, metric: str = "rsum") -> dict[tuple, Entry]:
-    assert rendered.page is not None
-    return {row.place: row.entries[metric] for group in rendered.page.groups for row in group.rows}
+    return {row.place: row.entries[metric] for row in rendered.rows}
 
 
 def test_a_large_difference_is_distinguishable_and_a_small_one_is_not(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_large_difference_is_distinguishable_and_a_small_one_is_not(tmp_path: 
 def test_p_is_the_bootstraps_adjusted_by_holm_over_the_column(tmp_path: Path) -> None:
     rendered = judged(tmp_path, {"triplet": 0.76, "crcl": 0.8})
     ledger = Ledger(tmp_path / "runs")
-    runs = {cell.labels["method"]: cell for cell in rendered.cells}
+    runs = {run.spec.labels["method"]: run for run in rendered.runs}
     ranks = {m: [bootstrap.read_ranks(ledger.cell(c.fingerprint).path("ranks.npz"))["1k"]] for m, c in runs.items()}
     p = bootstrap.compare(ranks["crcl"], ranks["triplet"], "rsum").p
     assert 0 < p < 0.05
@@ -65,7 +65,7 @@ def test_more_comparisons_draw_more_so_that_a_clear_difference_can_still_be_clea
     drawn = []
     compare = bootstrap.compare
     monkeypatch.setattr(bootstrap, "compare", lambda *a, **k: drawn.append(k["resamples"]) or compare(*a, **k))
-    monkeypatch.setattr("harness.reporting.significance.RESAMPLES", 100)
+    monkeypatch.setattr("harness.reporting.rows.significance.RESAMPLES", 100)
     judged(tmp_path, {"triplet": 0.2, "crcl": 0.8})
     assert set(drawn) == {600}  # 200 for each of the column's three comparisons
 
@@ -76,7 +76,7 @@ def test_without_ranks_nothing_is_judged_and_the_notes_say_so(tmp_path: Path, wi
     assert all(entry.p is None and not entry.tied for entry in entries(rendered).values())
     text = markdown(rendered)
     assert "distinguishable" not in text
-    assert "Not judged against the best, for want of ranks of single test queries (ranks.npz)" in text
+    assert "Not judged against the best, because there are no ranks of single test queries (ranks.npz)" in text
     assert "0 % Triplet, 40 % Triplet, 80 % Triplet." in text
 
 
@@ -106,7 +106,7 @@ def test_rows_scored_on_different_data_are_not_judged(tmp_path: Path) -> None:
 def test_dev_is_not_judged_and_neither_are_mean_ranks(tmp_path: Path) -> None:
     dev = judged(tmp_path, {"triplet": 0.2, "crcl": 0.8}, protocol='"1k"\nsplit = "dev"')
     assert all(entry.p is None for entry in entries(dev).values())
-    assert "for want of ranks on dev" in markdown(dev)
+    assert "because there are no ranks on dev" in markdown(dev)
     ranks = judged(tmp_path, {"triplet": 0.2, "crcl": 0.8}, metrics='["rsum", "i2t_medr"]')
     assert "Median and mean ranks are not judged." in markdown(ranks)
     assert entries(ranks, "i2t_medr")[0.4, "triplet"].p is None
@@ -115,8 +115,7 @@ def test_dev_is_not_judged_and_neither_are_mean_ranks(tmp_path: Path) -> None:
 def test_groups_decide_what_is_held_against_what(tmp_path: Path) -> None:
     """In one group nothing but one row is best; with groups of one row each nothing is."""
     one = judged(tmp_path, {"triplet": 0.2, "crcl": 0.8}, protocol='"1k"\ngroups = []')
-    assert one.page is not None
-    assert len(one.page.groups) == 1
+    assert len(one.table.groups) == 1
     assert sum(entry.best for entry in entries(one).values()) == 3  # the three equal rates of one method
     assert "Bold: the best of ours." in one.caption
     rows = [line.split("|")[1].strip() for line in markdown(one).splitlines() if line.startswith("| ")]

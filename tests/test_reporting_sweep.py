@@ -8,7 +8,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.ledger import Ledger
-from harness.reporting import markdown, render, write_files
+from harness.reporting import format_markdown as markdown
+from harness.reporting import render, write_files
 
 SWEEP = """
 title = "toy"
@@ -23,6 +24,14 @@ noise = { name = "caption_level", rate = 0.4 }
 [smoke]
 trials = 3
 """
+ASKED = {
+    "run": {"dataset": "twemoji", "noise": {"name": "caption_level", "rate": 0.4}},
+    "space": {
+        "method.beta": {"low": 0.0, "high": 1.0}, "method.tau": {"low": 0.01, "high": 0.2, "log": True},
+        "method.pieces": {"choices": [[11], [5, 6]]},
+    },
+    "objective": "dev/rsum", "direction": "max",
+}  # fmt: skip
 HEAD = "number,state,value,method.beta,method.tau,method.pieces,fingerprint,seconds,host"
 TRIALS = f"""{HEAD}
 1,COMPLETE,392.5,0.2,0.02,11,bbbb,21.5,h
@@ -45,10 +54,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def searched(here: Path, trials: str = TRIALS, *, name: str = "toy", **files: dict) -> None:
+def searched(
+    here: Path, trials: str = TRIALS, *, name: str = "toy", budget: int = 8, direction: str = "max", **files: dict
+) -> None:
+    """What a search leaves."""
     folder = here / "runs" / "sweeps" / name
     folder.mkdir(parents=True)
     (folder / "trials.csv").write_text(trials)
+    files["sweep"] = {"trials": budget, "asked": {**ASKED, "direction": direction}}
     for file, content in files.items():
         (folder / f"{file}.json").write_text(json.dumps(content))
 
@@ -59,15 +72,16 @@ def rendered(here: Path, **options):
 
 def test_trials_stand_by_number_with_what_they_tried(here: Path) -> None:
     searched(here)
-    listing = rendered(here).listing
-    assert listing is not None
-    assert listing.heads == [
-        "Trial", "State", "dev/rsum", "method.beta", "method.tau", "method.pieces", "Run", "Seconds",
+    table = rendered(here).table
+    assert [column.title for column in table.columns] == [
+        "Trial", "State", "dev rSum", "method.beta", "method.tau", "method.pieces", "Run", "Seconds",
     ]  # fmt: skip
-    assert [row[0] for row in listing.rows] == [str(number) for number in range(8)]
-    assert listing.rows[1] == ["1", "complete", "392.5", "0.2", "0.02", "11", "bbbb", "22"]
-    assert listing.rows[4][1:3] == ["failed", "–"]
-    assert listing.numeric == [True, False, True, True, True, False, False, True]
+    rows = [[value.text for value in row] for row in table.rows]
+    assert [row[0] for row in rows] == [str(number) for number in range(8)]
+    assert rows[1] == ["1", "complete", "392.5", "0.2", "0.02", "11", "bbbb", "22"]
+    assert rows[4][1:3] == ["failed", "–"]
+    words = [column.kind == "word" for column in table.columns]
+    assert words == [False, True, False, False, False, True, True, False]
 
 
 def test_the_winner_stands_beside_the_papers_setting(here: Path) -> None:
@@ -83,8 +97,7 @@ def test_the_winner_stands_beside_the_papers_setting(here: Path) -> None:
 
 
 def test_a_smaller_value_can_be_better(here: Path) -> None:
-    (here / "sweeps" / "toy.toml").write_text('direction = "min"\n' + SWEEP)
-    searched(here)
+    searched(here, direction="min")
     assert "Best: trial 5, 380.0" in markdown(rendered(here))
 
 
@@ -134,12 +147,12 @@ def test_a_search_that_has_not_begun_says_so(here: Path) -> None:
     found = rendered(here)
     assert list(found.figures) == [""]
     assert [text.get_text() for text in found.figures[""].axes[0].texts] == ["no finished trials yet"]
-    assert "0 of 8 trials are over" in markdown(found)
+    assert "No trial has begun; `harness sweep toy` begins the search." in markdown(found)
     write_files(found, here / "out")
 
 
 def test_smoke_reads_the_smoke_search(here: Path) -> None:
-    searched(here, f"{HEAD}\n0,COMPLETE,390,0.8,0.05,5-6,aaaa,20,h\n", name="toy-smoke")
+    searched(here, f"{HEAD}\n0,COMPLETE,390,0.8,0.05,5-6,aaaa,20,h\n", name="toy-smoke", budget=3)
     text = markdown(rendered(here, smoke=True))
     assert "1 of 3 trials are over; `harness sweep toy --smoke` makes the others." in text
 

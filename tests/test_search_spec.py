@@ -69,7 +69,7 @@ def test_every_declared_sweep_is_real_and_leaves_test_alone(name: str, smoke: bo
         ('sampler = "cmaes"', BETA, "sampler = 'cmaes': Input should be 'tpe', 'random', 'grid' or 'gp'"),
         ('pruner = "hyper"', BETA, "pruner.name = 'hyper'"),
         ('objective = "test/rsum"', BETA, "objective = 'test/rsum'"),
-        ('direction = "min"', BETA, 'direction: dev/rsum is the better the higher: "max"'),
+        ('direction = "min"', BETA, 'direction: a higher dev/rsum is better; write direction = "max"'),
         ('paper = { "method.tau" = 0.05 }', BETA, "'method.tau' is not in the space; did you mean 'method.beta'?"),
         ('paper = { "method.beta" = 1.5 }', BETA, "paper: method.beta = 1.5 is outside of 0 to 0.99"),
         ("budget = 3", BETA, "budget = 3: unknown key"),

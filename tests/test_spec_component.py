@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 import time
 from typing import Annotated
 
@@ -95,3 +97,8 @@ def test_a_check_costs_microseconds() -> None:
     for _ in range(1000):
         CRCL(beta=0.5, tau=0.1)
     assert time.perf_counter() - begun < 0.5
+
+
+def test_reading_a_spec_needs_no_torch() -> None:
+    code = "import sys, harness.spec; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

@@ -39,14 +39,17 @@ def test_a_method_with_each_verb_passes(method: type[Method], backbone: str) -> 
 
 @pytest.mark.parametrize(
     ("method", "backbone"),
-    [("crcl", "vse_infinity"), (toy_methods.Swap, "vse_infinity"), (toy_methods.Averages, "saf"),
-     (toy_methods.Parts, "sgr")],
+    [
+        (toy_methods.Swap, "vse_infinity"), (toy_methods.Averages, "saf"),
+        pytest.param("crcl", "vse_infinity", marks=pytest.mark.slow),
+        pytest.param(toy_methods.Parts, "sgr", marks=pytest.mark.slow),
+    ],
 )  # fmt: skip
 def test_two_processes_end_as_one(method: type[Method] | str, backbone: str) -> None:
     check_method(method, backbone=backbone, only=["two processes"], **SHORT.get(str(method), {}))
 
 
-def test_a_step_ahead_refuses_two_processes_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_step_ahead_refuses_two_processes_in_one_line() -> None:
     check_method(toy_methods.Ahead, backbone="sgr", only=["two processes"])
 
 

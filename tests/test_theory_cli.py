@@ -8,7 +8,8 @@ from click.testing import CliRunner
 from toy import harness
 
 from harness.cli.theory import command
-from harness.reporting.theory import figures, listing, tidy
+from harness.reporting.figures.theory import draw_bound, draw_momentum
+from harness.reporting.theory import tabulate_claims, worst_cases
 from harness.theory import Case, put_to_the_test, robustness
 from harness.theory.case import below, equal
 
@@ -53,22 +54,21 @@ def test_the_table_counts_and_names_the_worst() -> None:
         equal("b", {"beta": 0.5}, 1.0, 2.0, 0.1),
         below("c", {"q": 1.0}, 1.0, 0.0, claimed=False),
     ]
-    rows = listing(cases).rows
+    rows = [[value.text for value in row] for row in tabulate_claims(cases).rows]
     assert rows == [
         ["a", "3", "0.9", "0.900", "yes"],
         ["b", "1", "1", "2.000", "NO"],
         ["(c)", "1", "1", "over", "not claimed"],
         ["q = 1: every excess above whose bound is 0", "1", "1e-12", "0.001", "yes"],
     ]
-    assert tidy(cases)["cases"].tolist() == [2, 1, 1, 1]
-    assert tidy(cases)["measured"].tolist()[0] == 0.9
+    assert worst_cases(cases)["cases"].tolist() == [2, 1, 1, 1]
+    assert worst_cases(cases)["measured"].tolist()[0] == 0.9
 
 
 def test_figures_are_functions_of_the_cases() -> None:
     cases: list[Case] = put_to_the_test(1, 3)
-    made = figures(cases)
-    assert set(made) == {"bound", "momentum"}
-    assert [len(figure.axes) for figure in made.values()] == [4, 4]
+    frame = worst_cases(cases)
+    assert [len(draw(frame).axes) for draw in (draw_bound, draw_momentum)] == [4, 4]
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ class Remembers(InfoNCE):
     def step(self, training: Training, batch: Any, *others: Any) -> dict[str, Tensor]:
         network = training.networks[0]
         costs = nce(network.scores(batch))
-        self.mean = 0.9 * self.mean + 0.1 * float(costs.mean())
+        self.mean = 0.9 * self.mean + 0.1 * costs.mean().item()
         loss = (costs * (costs < self.mean + 1)).mean()
         network.learn(loss)
         return {"loss": loss.detach()}

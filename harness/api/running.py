@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 class Ran:
     """How the cells of a grid stand after a launcher has worked on them.
 
-    failed: those that failed, or whose worker was killed too often. later: those that a spent budget leaves.
+    failed: those that failed, or whose worker was killed too often. later: those that a spent budget leaves. other: how
+    many are done, but on other data or code than now.
     """
 
     states: "dict[Cell, str]"
     failed: "dict[Cell, str]"
     later: "dict[Cell, str]"
+    other: int
 
 
 def run_grid(
@@ -36,6 +38,7 @@ def run_grid(
     launcher: str = "local",
     profile: Path | None = None,
     budget: float | None = None,
+    retrain: bool = False,
     machine: dict[str, Any],
 ) -> Ran:
     """Train the cells of a grid and score its ensembles, with progress on the terminal and every run in MLflow.
@@ -49,11 +52,14 @@ def run_grid(
         launcher: "local", "slurm" or "ray".
         profile: settings of the launchers.
         budget: seconds until the workers are stopped after a checkpoint. None: until all is done.
+        retrain: train again the finished cells that are of other data or code than now.
         machine: keywords of `Machine`, for the workers.
 
     Raises:
         HarnessError: data are missing, or a setting is not as above, before anything is trained.
     """
+    from harness.data.now import DataNow
+    from harness.launch import retrain as again
     from harness.launch.pool import machine_options, run_cells
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
@@ -67,7 +73,15 @@ def run_grid(
     here.torch_device()  # a missing device is told now, not by every worker
     engine = open_engine(launcher, jobs, profile)
     prepare_data(grid.cells, data)
-    ledger = Ledger(runs)
+    ledger, now = Ledger(runs), DataNow(data)
+    known = [ledger.cell(cell.fingerprint) for cell in grid.cells]
+    others = again.others(known, now)
+    if retrain:
+        for other, path in again.move_aside([*others, *again.begun_on_others(known, now)]):
+            print(f"again   {other.cell.name}  {other.why}; what there was is in {path}")
+        others = again.others(known, now)
+    for line in again.sentences(others, "the same command with --retrain"):
+        print(line)
     cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
     worker_options = [*machine_options(machine), *(["--processes", str(processes)] if processes > 1 else [])]
     time = None if budget is None else _budget(budget, grid.cells, runs, data, jobs)
@@ -86,7 +100,7 @@ def run_grid(
     if time is not None and time.spent:
         later = {cell: state for cell, state in failed.items() if state != "failed"}
         failed = {cell: state for cell, state in failed.items() if state == "failed"}
-    return Ran(states, failed, later)
+    return Ran(states, failed, later, len(others))
 
 
 def _budget(seconds: float, cells: "list[CellSpec]", runs: Path, data: Path, jobs: int) -> "Budget":
@@ -99,18 +113,23 @@ def _budget(seconds: float, cells: "list[CellSpec]", runs: Path, data: Path, job
     fit = budget.fitting([plan.cell.fingerprint for plan in plans], jobs)
     unknown = len(plans) - len(budget.left)
     words = f", {unknown} have no estimate" if unknown else ""
-    print(f"budget {clock(seconds)}: {fit} of {len(plans)} cells to train fit by their estimate{words}")
+    print(f"budget {clock(seconds)}: by the estimate {fit} of {len(plans)} cells to train end in time{words}")
     return budget
 
 
 def _ensembles(grid: "Grid", ledger: "Ledger", data: Path, machine: "Machine") -> "Iterator[Cell]":
-    """Score every ensemble whose members are done."""
+    """Score every ensemble whose members are done and comparable."""
+    from harness.errors import HarnessError
     from harness.launch.ensemble import score_ensemble
 
     for name, team in grid.teams(grid.cells):
         members = [ledger.cell(cell.fingerprint) for cell in team]
         if all(member.state() == "done" for member in members):
-            scored = score_ensemble(members, ledger, data, machine, name=name)
+            try:
+                scored = score_ensemble(members, ledger, data, machine, name=name)
+            except HarnessError as error:
+                print(f"not scored  {name}: {error}")
+                continue
             yield scored
             test = (scored.result() or {})["test"]
             print(f"scored  {scored.name}  test " + "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items()))

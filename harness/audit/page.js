@@ -3,7 +3,7 @@
   const main = document.querySelector("main");
   const form = document.querySelector("form.filters");
   const cards = [...main.children];
-  const texts = cards.map((card) => card.querySelector(".caption").textContent.toLowerCase());
+  const texts = cards.map((card) => card.querySelector("blockquote").textContent.toLowerCase());
   const fields = form.elements;
   const orders = {
     rank: (a, b) => a.dataset.rank - b.dataset.rank,

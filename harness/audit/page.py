@@ -4,28 +4,30 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from harness.audit.cards import HEIGHT, WIDTH
-
-HERE = Path(__file__).parent
+from harness.reporting.kit import render_html
+from harness.reporting.tables.numbers import percent
+from harness.reporting.tables.table import Table, plain
 
 
 def render(summary: dict[str, Any], cards: Iterable[dict[str, Any]], notes: list[str]) -> str:
-    """The page of an audit: the figures of `summary` (see `audit.Audit`), the notes, and the cards by rank.
-
-    Whatever comes from data (captions, ids, names) is escaped by the template; style and script are this project's own.
-    """
-    templates = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return templates.get_template("page.html").render(
+    """The page of an audit: the figures of `summary` (see `audit.Audit`), the notes, and the cards by rank."""
+    return render_html(
+        Path(__file__).parent / "page.html.jinja",
+        title=f"Audit of {summary['run']} on {summary['dataset']}",
         summary=summary,
+        quality=tabulate_quality(summary) if summary["detection"] else None,
         cards=cards,
         notes=notes,
         width=WIDTH,
         height=HEIGHT,
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
     )
+
+
+def tabulate_quality(summary: dict[str, Any]) -> Table:
+    """How many of the lowest k pairs are wrong, beside a random order."""
+    found = summary["detection"]
+    rows = [[f"{cut['k']:,}", percent(cut["precision"]), percent(cut["recall"])] for cut in found["cutoffs"]]
+    rows.append([f"all {found['noisy']:,} wrong pairs", *[percent(found["r_precision"])] * 2])
+    rows.append(["random order", percent(found["chance"]), f"k / {summary['pairs']:,}"])
+    return plain(["lowest k", "precision", "recall"], rows, numbers=(1, 2))

@@ -1,4 +1,7 @@
-"""Image-text similarity models. To add one: a module with its class, and one line in `BACKBONES`."""
+"""Image-text similarity models.
+
+To add one: a module with its class, one line in `BACKBONES`, one test.
+"""
 
 from harness.backbones.base import Backbone, Encoded, Reader
 from harness.backbones.clip import CLIP

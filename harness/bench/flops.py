@@ -3,8 +3,8 @@
 Matrix products alone are counted, a product of (a, b) and (b, c) as 2 a b c; elementwise work, sorting, softmax and
 statistics are not. A term's factor says how often its product is made: once forward, and in the backward pass once for
 each factor that needs a gradient. Region features and positions need none. Words are the real ones: padding is work
-that the model does not need. What is made again in the backward pass it does not need either, and is told apart, as
-is usual for the share of a machine's rate that a model reaches.
+that the model does not need. Nor does it need what is computed again in the backward pass, which is counted apart,
+as is usual for the share of a machine's rate that a model reaches.
 """
 
 from collections.abc import Callable, Sequence

@@ -75,7 +75,7 @@ class _Enough(Exception):
 
 
 class _Clock:
-    """Told when a batch has arrived and when its step is done; keeps the timed ones and profiles the next."""
+    """Notes when a batch arrives and when its step is done; keeps the timed steps and profiles the next one."""
 
     def __init__(self, plan: Plan, device: torch.device) -> None:
         self.device = device

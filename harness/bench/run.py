@@ -33,8 +33,8 @@ def bench(plans: Sequence[Plan], report: Callable[[str], None] = lambda _: None)
                 measured[plan.backbone] = process.submit(measure, plan).result()
             except BrokenProcessPool:
                 raise HarnessError(
-                    f"harness bench: the process of {plan.backbone} was killed, for want of memory more often than "
-                    "not; a smaller --batch-size or --recompute needs less"
+                    f"harness bench: the process of {plan.backbone} was killed, most likely because the memory was "
+                    "used up; take a smaller --batch-size, or --recompute"
                 ) from None
     return measured
 

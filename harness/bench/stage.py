@@ -1,4 +1,4 @@
-"""A data set that is as large as asked for and costs nothing to make: the stage on which training is timed."""
+"""The data set on which training is timed: as large as asked for, over a sparse file that takes no space."""
 
 from pathlib import Path
 

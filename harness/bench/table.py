@@ -1,4 +1,4 @@
-"""What was measured, as tables that a README can hold."""
+"""What was measured, as Markdown tables."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ FIGURES: list[tuple[str, Figure, str, bool]] = [
     ("seconds x matmul rate, GFLOP", lambda m: m.work, "{:,.4g}", True),
     ("waiting for data, % of the loop", lambda m: 100 * m.data_share, "{:.2f}", False),
     ("peak memory over the start, GB", lambda m: m.peak_bytes / 1e9, "{:,.3f}", True),
-    ("resident at the most, GB", lambda m: m.resident_bytes / 1e9, "{:,.3f}", True),
+    ("most resident memory, GB", lambda m: m.resident_bytes / 1e9, "{:,.3f}", True),
     ("model, GFLOP per step", lambda m: m.model_gflop, "{:,.4g}", True),
     ("achieved, GFLOP/s", lambda m: m.achieved, "{:,.4g}", True),
     ("matmul rate, GFLOP/s", lambda m: m.matmul, "{:,.4g}", True),
@@ -46,7 +46,7 @@ def figures(measured: dict[str, Measured], sizes: Sizes, against: dict[str, Meas
 
 
 def _comparable(sizes: Sizes) -> bool:
-    """The released code was measured at the paper's sizes; how many images lie in the file costs a step nothing."""
+    """Whether the released code was measured at these sizes: the paper's, with any number of images in the file."""
     ours, paper = vars(sizes).copy(), vars(PAPER).copy()
     return all(ours[key] == paper[key] for key in paper if key not in ("images", "method"))
 

@@ -11,25 +11,25 @@ from harness import __version__
 from harness.errors import HarnessError
 
 VERBS = {
-    "list": "What there is to name in a spec; `list crcl` shows the hyperparameters of CRCL.",
-    "check": "Validate a grid, expand it, estimate its cost.",
-    "run": "Train a grid: what is finished is skipped, what was killed continues.",
+    "list": "List what a spec may name; `list crcl` shows the hyperparameters of CRCL.",
+    "check": "Validate a grid, list its cells, estimate its cost.",
+    "run": "Train a grid: skip finished cells, continue killed ones.",
     "train": "Train one run that is described on the command line, without a file.",
-    "sweep": "Search hyperparameters on dev; killed trials continue, test is scored once for the winner.",
-    "status": "Done, running, failed and waiting cells of a grid.",
-    "report": "Tables and figures over finished runs, the published numbers beside ours.",
-    "compare": "Two runs side by side: settings, curves, queries that each wins.",
-    "audit": "Rank the training pairs of a run by their label: the wrong pairs of a data set, with pictures.",
-    "theory": "Put the paper's robustness claims to the test: bounds against simulation.",
+    "sweep": "Search hyperparameters on dev, and score the winner on test once.",
+    "status": "Show which cells of a grid are done, running, failed or waiting.",
+    "report": "Print tables and figures of finished runs, with the published numbers beside ours.",
+    "compare": "Compare two runs: settings, curves, and the queries that each of them wins.",
+    "audit": "Rank the training pairs of a run by their label, and show the likely wrong ones with pictures.",
+    "theory": "Test the paper's robustness claims: bounds against simulation.",
     "diagnose": "Say in words what went wrong in a run, with the figures behind it.",
-    "ensemble": "Score the mean similarity of two finished runs (SGRAF = SAF + SGR).",
-    "evaluate": "Score a network file on a dataset.",
-    "data": "Build, check and import data.",
+    "ensemble": "Score the mean similarity of finished runs (SGRAF = SAF + SGR).",
+    "evaluate": "Score a network file on a data set.",
+    "data": "Build and check data sets, import checkpoints.",
     "bench": "Time a training step at the paper's sizes: seconds, memory, achieved rate, profile.",
-    "verify": "Compare with golden values of the official implementations.",
-    "sync": "Rebuild the MLflow mirror from the cell folders.",
-    "ui": "Open the MLflow pages on the right store.",
-    "cell": "Train one cell; what the launchers start.",
+    "verify": "Compare our numbers with golden values of the official implementations.",
+    "sync": "Bring the MLflow mirror up to date with the cell folders.",
+    "ui": "Open the MLflow pages of all runs.",
+    "cell": "Train one cell. The launchers call this verb.",
 }
 
 
@@ -70,7 +70,7 @@ def group() -> None:
 
 
 def main() -> None:
-    """The console script. Bad input is one line and exit status 2; no traceback."""
+    """The console script. Bad input gives one line and exit status 2, and no traceback."""
     try:
         status = group(standalone_mode=False)
         gc.freeze()  # or the interpreter's last collection walks through all of torch: a quarter of a second
@@ -82,7 +82,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted; the same command continues", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `harness list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

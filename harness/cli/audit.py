@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 @options.data
 @click.option(
     "--top", type=click.IntRange(1, 1000), default=200, show_default=True,
-    help="So many of the lowest pairs get a card and their best alternatives.",
+    help="How many of the lowest pairs get a card with their best alternatives.",
 )  # fmt: skip
 @click.option(
     "--images", type=click.Path(path_type=Path),
-    help="Folder or zip archive with the pictures, named by image id; twemoji needs none.",
+    help="A folder or zip archive with the pictures, named by image id; not needed for twemoji.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
-    help="Folder in which audit-FINGERPRINT/ is made.",
+    help="The folder in which audit-FINGERPRINT/ is made.",
 )  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def command(run: str, runs: Path, data: Path, top: int, images: Path | None, out: Path, device: str) -> None:
     """Rank the training pairs of RUN (the beginning of its fingerprint, or its name), the least believed first.
 
-    Writes all pairs as CSV and a gallery page of the lowest: picture, caption, the label from epoch to epoch, the best
-    other picture and caption. Pairs are ranked by their correspondence label; those with the same label by match, then
-    by similarity; without labels (triplet, InfoNCE) by match, then similarity. Where the noise is synthetic, precision
-    and recall say how many of the lowest pairs are wrong.
+    Writes all pairs as CSV, and a gallery page of the lowest ones: picture, caption, the label from epoch to epoch,
+    the best other picture and caption. Pairs are ranked by their correspondence label; pairs with the same label, and
+    pairs of methods without labels (triplet, InfoNCE), by match and then by similarity. Where the noise is synthetic,
+    precision and recall say how many of the lowest pairs are wrong.
     """
     from harness.audit import write_audit
     from harness.ledger import Ledger

@@ -10,45 +10,50 @@ BACKBONES = ("vse_infinity", "saf", "sgr")
 @click.command()
 @click.option(
     "--backbone", "backbones", type=click.Choice(BACKBONES), multiple=True,
-    help="Measure this one; repeatable. Without, all three.",
+    help="Measure this backbone. May be repeated.  [default: all three]",
 )  # fmt: skip
-@click.option("--method", default=None, help="The loss: any method that trains.  [default: infonce]")
+@click.option("--method", default=None, help="Any method that trains.  [default: infonce]")
 @click.option("--batch-size", type=click.IntRange(2), help="Pairs per step.  [default: 128]")
 @click.option("--regions", type=click.IntRange(1), help="Regions per image.  [default: 36]")
-@click.option("--images", type=click.IntRange(1), help="In the file that the reader reads from.  [default: 2000]")
-@click.option("--steps", type=click.IntRange(1), default=5, show_default=True, help="Timed steps.")
-@click.option("--warmup", type=click.IntRange(0), default=2, show_default=True, help="Steps before them.")
-@click.option("--recompute", is_flag=True, help="SAF and SGR: recompute in the backward pass, to save memory.")
-@click.option("--small", is_flag=True, help="Sizes of a second, to try the command.")
+@click.option("--images", type=click.IntRange(1), help="Images in the feature file.  [default: 2000]")
+@click.option("--steps", type=click.IntRange(1), default=5, show_default=True, help="How many steps are timed.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="How many steps are taken before the timed ones.",
+)
+@click.option("--recompute", is_flag=True, help="SAF and SGR: compute again in the backward pass, to save memory.")
+@click.option("--small", is_flag=True, help="Use small sizes, to try the command in seconds.")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
     "--precision", type=click.Choice(["float32", "tf32", "bf16"]), default="float32", show_default=True,
     help="Number format of the forward pass and of the matmul rate.",
 )  # fmt: skip
 @click.option("--compile/--no-compile", "compile_", default=False, help="Use torch.compile.")
-@click.option("--cuda-graphs", is_flag=True, help="With --compile on CUDA: replay the compiled parts as CUDA graphs.")
+@click.option("--cuda-graphs", is_flag=True, help="With --compile on CUDA, replay the compiled parts as CUDA graphs.")
 @click.option(
     "--profile", "operations", type=click.IntRange(0), default=10, show_default=True,
-    help="The largest operations of a step; 0 prints none.",
+    help="How many of the largest operations of a step are printed; 0 for none.",
 )  # fmt: skip
 @click.option(
-    "--save", "save_to", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures, as JSON."
+    "--save", "save_to", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures to this JSON file."
 )  # fmt: skip
 @click.option(
     "--against", type=click.Path(path_type=Path, dir_okay=False),
-    help="A file written by --save, by another commit: print the ratios to it.",
+    help="A file that --save wrote at another commit: print the ratios to it.",
 )  # fmt: skip
 def command(
     backbones: tuple[str, ...], method: str | None, batch_size: int | None, regions: int | None, images: int | None,
     steps: int, warmup: int, recompute: bool, small: bool, device: str, precision: str, compile_: bool,
     cuda_graphs: bool, operations: int, save_to: Path | None, against: Path | None,
 ) -> None:  # fmt: skip
-    """Time a training step at the paper's sizes: 128 pairs, 36 regions of 2,048 numbers, 1,024-d embeddings, 8,500
-    words.
+    """Time a training step at the paper's sizes.
 
-    Each backbone trains in a process of its own, in the trainer's own loop, on synthetic features that its own reader
-    thread reads from a sparse file. The rate of a square matrix product is measured before and after, so that the
-    seconds compare across machines: seconds x matmul rate is what the step would have cost in products.
+    A step has 128 pairs, 36 regions of 2,048 numbers, 1,024-d embeddings and 8,500 words. Each backbone trains in a
+    process of its own, in the trainer's loop, and a thread reads its batches from a sparse file. The rate of a square
+    matrix product is measured before and after. Compare machines by seconds x matmul rate.
     """
     from dataclasses import replace
     from typing import Any, cast
@@ -61,7 +66,7 @@ def command(
 
     given: dict[str, Any] = {"method": method, "batch_size": batch_size, "regions": regions, "images": images}
     sizes = replace(SMALL if small else PAPER, **{key: value for key, value in given.items() if value is not None})
-    before = load(against, sizes) if against else None  # first: a file that does not fit costs no minutes
+    before = load(against, sizes) if against else None  # first, so that a file that does not fit ends it at once
     if save_to and not save_to.absolute().parent.is_dir():
         raise HarnessError(f"--save {save_to}: {save_to.parent} is no folder; make it first")
     machine = Machine(device, cast(Precision, precision), compile_, cuda_graphs=cuda_graphs)

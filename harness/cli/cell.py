@@ -19,7 +19,7 @@ STATUS = {"done": 0, "already done": 0, "failed": 1, "held": 3, "lost": 3, "inte
 @options.machine
 @click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True,
-    help="Training processes for this run, on the CPU or a GPU each; the batch is shared among them.",
+    help="How many processes train this cell; they share its batches.",
 )  # fmt: skip
 def command(
     fingerprint: str,
@@ -28,9 +28,10 @@ def command(
     machine: dict[str, Any],
     processes: int,
 ) -> None:
-    """Train one cell; what the launchers start. Under torchrun, one of the processes that train it.
+    """Train the cell FINGERPRINT of the ledger. The launchers call this verb.
 
-    Exit status: 0 done, 1 failed (see failure.json), 3 another worker has it, 130 interrupted after a checkpoint.
+    Under torchrun, this is one of the processes that train it. Exit status: 0 done, 1 failed (see failure.json), 3
+    another worker has it, 130 interrupted after a checkpoint.
     """
     from harness.distributed import one_of_several
     from harness.ledger import Ledger
@@ -41,7 +42,7 @@ def command(
     if processes > 1 and not one_of_several():
         sys.exit(run_processes(processes, ["-m", "harness", *sys.argv[1:]]))
     outcome = work(cell, data, Machine(**machine))
-    if not one_of_several() or os.environ["RANK"] == "0":  # a line for all of a run's processes
+    if not one_of_several() or os.environ["RANK"] == "0":  # one line for all processes of a run
         failure = cell.failure()
         if outcome == "failed" and failure is not None:
             print(failure["traceback"], file=sys.stderr)

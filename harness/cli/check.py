@@ -19,10 +19,10 @@ from harness.cli import options
 def command(
     spec: str, runs: Path, data: Path, only: dict[str, list[str]], settings: dict[str, Any], smoke: bool, cells: bool
 ) -> None:
-    """Validate the grid SPEC, expand it, and estimate what it costs.
+    """Check the grid SPEC, list its cells, and estimate what they cost.
 
-    The estimate uses the measured seconds per step of finished cells with the same dataset and backbone; without one it
-    says how many steps there are to take.
+    The estimate uses the measured seconds per step of cells with the same data set, backbone and batch size. Without
+    such a cell it gives the number of steps alone.
     """
     from harness.grids import load_grid
     from harness.launch.estimate import estimate
@@ -38,6 +38,9 @@ def command(
             print(f"  {plan.cell.fingerprint}  {plan.state:11s}  {plan.cell.name}  {plan.words()}")
     left = [plan for plan in plans if plan.state != "done"]
     known = [plan.seconds for plan in left if plan.seconds is not None]
-    total = f"about {sum(known) / 3600:.1f} h one after another" if left and len(known) == len(left) else ""
-    unknown = "" if len(known) == len(left) else f"no finished cell to judge {len(left) - len(known)} of them by"
-    print(f"{len(plans)} cells, {len(left)} to train" + "".join(f"; {part}" for part in (total, unknown) if part))
+    words = [f"{len(plans)} cells, {len(left)} to train"]
+    if len(known) < len(left):
+        words.append(f"{len(left) - len(known)} of unknown cost, as no similar cell was trained yet")
+    elif left:
+        words.append(f"about {sum(known) / 3600:.1f} h one after another")
+    print("; ".join(words))

@@ -14,7 +14,7 @@ from harness.cli import options
 @options.data
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
-    help="Folder of compare.md, .png and .svg.",
+    help="Folder of compare.md, .html, .png and .svg.",
 )  # fmt: skip
 def command(run_a: str, run_b: str, runs: Path, data: Path, out: Path) -> None:
     """Print how two runs differ: settings, results with intervals, queries that each wins; and draw their curves.
@@ -23,7 +23,7 @@ def command(run_a: str, run_b: str, runs: Path, data: Path, out: Path) -> None:
     with the dataset in --data the queries show their captions.
     """
     from harness.ledger import Ledger
-    from harness.reporting.comparison.page import write_comparison
+    from harness.reporting.comparison.compare import write_comparison
 
     ledger = Ledger(runs)
     text, files = write_comparison(ledger.find(run_a), ledger.find(run_b), out, data)

@@ -1,4 +1,4 @@
-"""`harness data`: build a dataset folder, check one, import a checkpoint. A verb imports what it needs."""
+"""`harness data`: build a dataset folder, check one, import a checkpoint. Each verb imports what it needs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,33 +9,35 @@ from harness.cli import options
 from harness.errors import HarnessError
 
 
-@click.group("data", help="Build, check and import what runs are trained on.")
+@click.group("data", help="Build and check data sets, import checkpoints.")
 def command() -> None:
     pass
 
 
 @command.command("build")
 @click.argument("benchmark", required=False, metavar="[twemoji]")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder or zip archive of pictures.")
-@click.option("--captions", type=click.Path(path_type=Path), help="CSV: image, split (train, dev, test), caption.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to make, best in the data folder: data/NAME.")
+@click.option("--images", type=click.Path(path_type=Path), help="A folder or zip archive of pictures.")
+@click.option(
+    "--captions",
+    type=click.Path(path_type=Path),
+    help="A CSV file with the columns image, split (train, dev or test), caption.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The folder to make, best in the data folder: data/NAME.")
 @click.option(
     "--encoder",
-    help="efficientnet-lite0 (the default), or a transformers vision model: hub name or local folder.",
+    help="efficientnet-lite0 (the default), or a transformers vision model by hub name or local folder.",
 )
-@click.option(
-    "--regions", type=int, help="A square number: the feature map is pooled to that grid.  [default: 36, of twemoji 16]"
-)
+@click.option("--regions", type=int, help="Regions of an image, a square number.  [default: 36; twemoji: 16]")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
-    help="Of the files.  [default: float32, of twemoji float16]",
+    help="Number format of the feature files.  [default: float32; twemoji: float16]",
 )
 @click.option(
     "--pixels",
     type=click.IntRange(min=8),
     metavar="SIZE",
-    help="Keep the pictures too, as squares of SIZE pixels, for CLIP (ViT-B/32: 224).  [default: none, of twemoji 64]",
+    help="Keep the pictures too, as squares of SIZE pixels, for CLIP (ViT-B/32: 224).  [default: none; twemoji: 64]",
 )
 @click.option("--captions-per-image", type=click.IntRange(min=1), help="Take the first N captions of each image.")
 @click.option(
@@ -43,11 +45,13 @@ def command() -> None:
     type=click.Choice(["dev"]),
     default="dev",
     show_default=True,
-    help="The split that doubles as test where there are no test rows.",
+    help="The split that is used as test too if the table has no test rows.",
 )
-@click.option("--licence", default="not stated", show_default=True, help="Of the pictures, for the dataset's card.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Pictures encoded at once.  [default: 16]")
-@click.option("--device", help="auto, cpu, cuda or mps.  [default: auto, of twemoji cpu]")
+@click.option(
+    "--licence", default="not stated", show_default=True, help="Licence of the pictures, for the card of the data set."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="How many pictures are encoded at once.  [default: 16]")
+@click.option("--device", help="auto, cpu, cuda or mps.  [default: auto; twemoji: cpu]")
 @click.option("--overwrite", is_flag=True, help="Replace a finished build, or an unfinished one with other settings.")
 @options.data
 def build(
@@ -62,9 +66,9 @@ def build(
     data: Path,
     **recipe: str | int | None,
 ) -> None:
-    """Make a dataset folder from your own pictures and captions, or the embedded benchmark twemoji.
+    """Build a data set from your own pictures and captions, or build the embedded benchmark twemoji.
 
-    A build that was interrupted continues when the same command is run again.
+    If a build was interrupted, run the same command again to continue it.
     """
     from harness.data.build import Recipe, build_dataset, build_twemoji
     from harness.data.build.twemoji import RECIPE
@@ -75,7 +79,9 @@ def build(
         if benchmark != "twemoji":
             raise HarnessError(f"data build {benchmark}: unknown; accepted: twemoji, or --images, --captions and --out")
         if refused := [name for name, value in sources.items() if value is not None]:
-            raise HarnessError(f"data build twemoji: takes no {', '.join(refused)}; it goes into --data, now {data}")
+            raise HarnessError(
+                f"data build twemoji: does not take {', '.join(refused)}; it is built in --data, here {data}"
+            )
         build_twemoji(data, replace(RECIPE, **given), overwrite=overwrite, say=click.echo)  # type: ignore[arg-type]
         return
     if images is None or captions is None or out is None:
@@ -102,11 +108,14 @@ def build(
 @click.option(
     "--noise-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A noise index (.npy) that must fit.",
+    help="A noise index (.npy): check that it fits the data set.",
 )
 @options.data
 def check(name: str, noise_file: Path | None, data: Path) -> None:
-    """Check counts, shapes, finite values, duplicates, captions and words; exits with 1 on an error."""
+    """Check the data set NAME: counts, shapes, finite values, duplicates, captions and words.
+
+    Exit status 1 if there is an error.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -130,10 +139,10 @@ def check(name: str, noise_file: Path | None, data: Path) -> None:
 @command.command("import-checkpoint")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.safetensors to write."
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .safetensors file to write."
 )
 def import_official(file: Path, out: Path) -> None:
-    """Turn an official checkpoint (model_best.pth.tar) into our safetensors, without running its pickle."""
+    """Convert an official checkpoint (model_best.pth.tar) to safetensors. Its pickled code is not run."""
     from harness.backbones.official import import_checkpoint
 
     for key, value in import_checkpoint(file, out).items():

@@ -14,7 +14,7 @@ STYLE = {"found": "bold red", "not found": "green", "not judged": "dim"}
 @click.argument("run")
 @options.runs
 def command(run: str, runs: Path) -> None:
-    """Look for the failure signatures of CRCL in RUN (the beginning of its fingerprint, or its name)."""
+    """Look for the known failures of RUN's method (RUN: the beginning of its fingerprint, or its name)."""
     from harness.ledger import Ledger
     from harness.reporting.diagnosis import diagnose
 

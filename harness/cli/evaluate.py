@@ -14,7 +14,10 @@ from harness.cli import options
 @click.option("--split", default="test", show_default=True, help="dev or test.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def command(network: Path, dataset: str, data: Path, split: str, device: str) -> None:
-    """Score NETWORK (a .safetensors file of a run, or an imported official checkpoint) on DATASET."""
+    """Score NETWORK on DATASET.
+
+    NETWORK is the model.safetensors of a run, or an imported official checkpoint.
+    """
     from harness.backbones.weights import load_backbone
     from harness.data import open_dataset
     from harness.errors import HarnessError
@@ -29,8 +32,8 @@ def command(network: Path, dataset: str, data: Path, split: str, device: str) ->
     made_for, has = (backbone.region_dim, backbone.vocabulary_size), (opened.region_dim, opened.vocabulary_size)
     if reader is None and made_for != has:
         raise HarnessError(
-            f"{network}: made for regions of {made_for[0]} and {made_for[1]} words, but {dataset} has {has[0]} and "
-            f"{has[1]}; use the dataset and vocabulary it was trained with"
+            f"{network}: reads regions of {made_for[0]} numbers and {made_for[1]} words, but {dataset} has "
+            f"{has[0]} and {has[1]}; use the data set and vocabulary that it was trained with"
         )
     chosen = opened.split(split)
     where = Machine(device).torch_device()

@@ -10,10 +10,10 @@ from rich.table import Table
 @click.command()
 @click.argument("component", required=False)
 def command(component: str | None) -> None:
-    """What there is: experiments, sweeps, reports, methods, backbones, noise models, datasets.
+    """List what a spec can name: experiments, sweeps, reports, methods, backbones, noise models and data sets.
 
-    With the name of a COMPONENT (a method, backbone or noise model): what it does and its hyperparameters. One of
-    your own is named as package.module:Class.
+    With the name of a COMPONENT (a method, backbone or noise model), describe it and its hyperparameters. Name a
+    component of your own as package.module:Class.
     """
     from harness.data.cards import CARDS
     from harness.grids import declarations, read_toml

@@ -15,13 +15,15 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 runs = click.option(
     "--runs", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), envvar="HARNESS_RUNS",
-    show_default=True, help="Folder of the cell folders (HARNESS_RUNS).",
+    show_default=True, help="The ledger: a folder with a folder for each cell (HARNESS_RUNS).",
 )  # fmt: skip
 data = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), envvar="HARNESS_DATA",
-    show_default=True, help="Folder of the datasets (HARNESS_DATA).",
+    show_default=True, help="The folder with the data sets (HARNESS_DATA).",
 )  # fmt: skip
-smoke = click.option("--smoke", is_flag=True, help="The grid's [smoke] settings: the same in minutes.")
+smoke = click.option(
+    "--smoke", is_flag=True, help="Use the small settings of the [smoke] table: minutes, on the embedded benchmark."
+)
 only = click.option(
     "--only", "only", multiple=True, metavar="AXIS=VALUE", callback=lambda _c, _p, given: _by_axis(given),
     help="Only the cells with this value on this axis. May be repeated: a cell must have one of the values given for "
@@ -29,8 +31,8 @@ only = click.option(
 )  # fmt: skip
 settings = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=lambda _c, _p, given: _settings(given),
-    help="Lay this value over the run of every cell, e.g. method.beta=0.9. A value is written as in TOML; what is not "
-    "TOML is text, and none is no value. May be repeated.",
+    help="Set a key of the run, in every cell of a grid, e.g. method.beta=0.9. The value is written as in TOML; what "
+    "is not TOML is text, and `none` means no value. May be repeated.",
 )  # fmt: skip
 processes = click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True,
@@ -38,18 +40,23 @@ processes = click.option(
 )  # fmt: skip
 budget = click.option(
     "--budget", callback=lambda _c, _p, given: _seconds(given), metavar="TIME",
-    help="Stop after this time, e.g. 12h or 1h30m, with checkpoints to continue from. Cells that are estimated to fit "
-    "start first.",
+    help="Stop after this time, e.g. 12h or 1h30m, at a checkpoint. Cells expected to end within it start first.",
+)  # fmt: skip
+
+
+retrain = click.option(
+    "--retrain", is_flag=True,
+    help="Train again the finished cells that are of other data or code than now; the old ones move to runs/.old.",
 )  # fmt: skip
 
 
 def launcher(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the workers run; how many at once is an option of the verb."""
+    """The options of where the workers run; how many run at once is an option of the verb."""
     options: list[Decorator] = [
         click.option("--launcher", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True,
-                     help="Where cells are trained: processes here, Slurm jobs, a Ray cluster."),
+                     help="Where workers run: as processes here, as Slurm jobs, or on a Ray cluster."),
         click.option("--profile", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                     help="Settings of the launchers: a TOML file with tables [local], [slurm], [ray]."),
+                     help="A TOML file with settings of the launchers: tables [local], [slurm], [ray]."),
     ]  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -57,18 +64,18 @@ def launcher(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def machine(function: Callable[..., Any]) -> Callable[..., Any]:
-    """How a worker computes, nothing that a fingerprint depends on: the verb gets `machine`, keywords of `Machine`."""
+    """The options of how a worker computes, none of them science. The verb gets `machine`, keywords of `Machine`."""
     options: list[Decorator] = [
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
         click.option("--precision", type=click.Choice(["float32", "tf32", "bf16"]), default="float32",
                      show_default=True, help="Number format of the forward pass."),
         click.option("--compile/--no-compile", default=False, help="Use torch.compile."),
         click.option("--cuda-graphs/--no-cuda-graphs", default=False,
-                     help="With --compile on CUDA: replay the compiled parts as CUDA graphs."),
+                     help="With --compile on CUDA, replay the compiled parts as CUDA graphs."),
         click.option("--pin-memory/--no-pin-memory", default=True, show_default=True,
-                     help="On CUDA: read batches into page-locked memory."),
+                     help="On CUDA, read batches into page-locked memory."),
         click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=120.0, show_default=True,
-                     help="Longest stretch of training between checkpoints."),
+                     help="The longest time of training without a checkpoint."),
     ]  # fmt: skip
 
     @wraps(function)

@@ -31,7 +31,7 @@ def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> Non
     from harness.errors import HarnessError
     from harness.grids import declarations
     from harness.ledger import Ledger
-    from harness.reporting import markdown, render, write_files
+    from harness.reporting import format_markdown, render, write_files
     from harness.reporting.page import write_page
     from harness.tracking.links import run_links
 
@@ -49,14 +49,14 @@ def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> Non
         files = write_files(each, out)
         rendered.append(each)
         if reports:
-            print(markdown(each))
+            print(format_markdown(each))
             print("written: " + " ".join(str(file) for file in files))
         else:
-            done = sum(ledger.cell(cell.fingerprint).state() == "done" for cell in each.cells)
-            print(f"{each.report.name}: {done} of {len(each.cells)} runs finished: {each.report.title}")
+            done = sum(run.state == "done" for run in each.runs)
+            print(f"{each.report.name}: {done} of {len(each.runs)} runs finished: {each.report.title}")
     if rendered:
         name = rendered[0].report.name if len(reports) == 1 else "index"  # one report leaves the page of all alone
-        page = write_page(rendered, ledger, out, links=run_links(runs), name=name)
+        page = write_page(rendered, out, links=run_links(runs), name=name)
         print(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
         raise HarnessError(

@@ -20,6 +20,7 @@ from harness.cli import options
 @options.processes
 @options.launcher
 @options.budget
+@options.retrain
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
 @options.machine
 def command(
@@ -29,23 +30,22 @@ def command(
     only: dict[str, list[str]],
     settings: dict[str, Any],
     smoke: bool,
+    retrain: bool,
     dry_run: bool,
     **how: Any,
 ) -> None:
     """Train the grid SPEC (a name in experiments/ or a .toml file).
 
-    Finished cells are skipped, killed ones continue from their checkpoint, failed ones are tried again; one
-    failure does not stop the rest. Exit status 1 if a cell failed; cells that a spent budget leaves have not.
+    Finished cells are skipped, killed ones continue from their checkpoint, and failed ones are tried again. One
+    failure does not stop the rest. The exit status is 1 if a cell failed; a cell that the budget leaves unfinished
+    has not failed.
     """
     from harness.api.running import run_grid
-    from harness.cli.ending import show_end
+    from harness.cli.running import show_end, show_plan
     from harness.grids import load_grid
-    from harness.ledger import Ledger
 
     grid = load_grid(spec, smoke=smoke, only=only, settings=settings)
     if dry_run:
-        for cell in grid.cells:
-            state = Ledger(runs).cell(cell.fingerprint).state()
-            print(f"{'skip' if state == 'done' else 'train':5s} {cell.fingerprint}  {cell.name}  ({state})")
+        show_plan(grid, runs=runs, data=data, retrain=retrain)
         return
-    sys.exit(show_end(grid.name, run_grid(grid, runs=runs, data=data, **how)))
+    sys.exit(show_end(grid.name, run_grid(grid, runs=runs, data=data, retrain=retrain, **how)))

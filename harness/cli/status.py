@@ -30,9 +30,12 @@ def command(
 ) -> None:
     """Done, running (where, since when, last heartbeat), failed (why) and waiting cells of the grid SPEC.
 
-    The last line counts them, with the training time spent so far and about how much is left.
+    The last line counts them, with the training time spent so far and about how much is left. Finished cells that are
+    of other data or code than now are named with what trains them again.
     """
+    from harness.data.now import DataNow
     from harness.grids import load_grid
+    from harness.launch import retrain
     from harness.launch.estimate import estimate
     from harness.ledger import Ledger
 
@@ -41,16 +44,22 @@ def command(
     plans = estimate(grid.cells, runs, data)
     width = max(len(plan.cell.name) for plan in plans)
     # Lines and not a table: rich's takes longer over a thousand rows than all the rest, and squeezes the words.
+    others = retrain.others((ledger.cell(plan.cell.fingerprint) for plan in plans), DataNow(data))
+    why = {other.cell.fingerprint: f"  {other.why}" for other in others}
     shown = Text()
     for plan in plans:
-        shown.append(f"{plan.state:12s}", STYLES[plan.state])
-        words = _words(ledger.cell(plan.cell.fingerprint), plan.state)
-        shown.append(f"{plan.cell.name:{width}s}  {plan.cell.fingerprint}  {words}".rstrip() + "\n")
+        name = plan.cell.fingerprint
+        shown.append(f"{plan.state:12s}", STYLES["interrupted" if name in why else plan.state])
+        words = _words(ledger.cell(name), plan.state) + why.get(name, "")
+        shown.append(f"{plan.cell.name:{width}s}  {name}  {words}".rstrip() + "\n")
     console = Console(soft_wrap=True)
     console.print(shown, end="")
     counts = Counter(plan.state for plan in plans)
     states = ", ".join(f"{n} {state}" for state, n in counts.items())
     console.print(f"{grid.name}: {states}; {_cost(plans)}", highlight=False, markup=False)
+    command = f"`harness run {spec}{' --smoke' if smoke else ''} --retrain`"
+    for line in retrain.sentences(others, command):
+        console.print(line, style="yellow", highlight=False, markup=False)
 
 
 def _words(cell: "Cell", state: str) -> str:
@@ -59,8 +68,8 @@ def _words(cell: "Cell", state: str) -> str:
     from harness.ledger import claim
 
     if state == "done":
-        result = cell.result() or {}
-        return "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in result["test"].items())
+        test = (cell.result() or {}).get("test", {})  # empty while another launcher moves it aside
+        return "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items())
     if state == "failed":
         return str((cell.failure() or {}).get("error", ""))
     if state == "waiting":
@@ -84,5 +93,5 @@ def _cost(plans: "list[Plan]") -> str:
     if any(known):
         text += f", about {clock(sum(known))} left one after another"
     if len(known) < len(plans):
-        text += f", no finished epoch to judge {len(plans) - len(known)} of them by"
+        text += f"; for {len(plans) - len(known)} cells nothing like them has trained yet, so their time is unknown"
     return text

@@ -2,14 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from harness.cli import options
-
-if TYPE_CHECKING:
-    from harness.search import Sweep
 
 
 @click.command()
@@ -17,12 +14,18 @@ if TYPE_CHECKING:
 @options.runs
 @options.data
 @options.smoke
-@click.option("--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at once.")
+@click.option(
+    "--jobs", "-j", type=click.IntRange(min=1), default=1, show_default=True, help="How many trials run at once."
+)
 @options.launcher
-@click.option("--trials", type=click.IntRange(min=1), help="How many in all.  [default: what the sweep says]")
+@click.option("--trials", type=click.IntRange(min=1), help="How many trials in all.  [default: what the sweep says]")
 @click.option(
     "--storage", metavar="URL", envvar="HARNESS_STORAGE",
-    help="A database for the study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
+    help="The database of the study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
+)  # fmt: skip
+@click.option(
+    "--retrain", is_flag=True,
+    help="Begin again a search that is on other data or code than now; the old one moves to runs/.old.",
 )  # fmt: skip
 @options.machine
 def command(
@@ -35,14 +38,17 @@ def command(
     profile: Path | None,
     trials: int | None,
     storage: str | None,
+    retrain: bool,
     machine: dict[str, Any],
 ) -> None:
     """Search the space of SPEC (a name in sweeps/ or a .toml file) for the best dev score.
 
-    Trial 0 is the paper's setting. Running it again does what is missing of the budget: killed trials continue from
-    their checkpoint. Several may run at once, sharing the runs folder. At the end the winner alone is scored on
-    test, once, and NAME_best.toml confirms it on several seeds with `harness run`.
+    Trial 0 is the paper's setting. Run the same command again to continue: killed trials continue from their
+    checkpoint, and missing trials are made. Several sweeps may run at once in one runs folder. At the end the winner
+    alone is scored on test, once. `harness run` with NAME_best.toml confirms it on several seeds. A search
+    does not go on when its data have changed, because its trials could not be compared.
     """
+    from harness.data.now import DataNow
     from harness.grids import CellSpec
     from harness.launch.pool import machine_options
     from harness.launch.prepare import prepare_data
@@ -53,6 +59,7 @@ def command(
     from harness.search.launcher import Launcher, settings_of, words
     from harness.search.outcome import write_outcome
     from harness.search.records import sweep_folder, winner
+    from harness.search.state import differing, set_aside_sweep, state_now
     from harness.search.study import Study
     from harness.spec import fingerprint
     from harness.tracking.sweep import SweepMirror
@@ -61,18 +68,24 @@ def command(
     sweep = load_sweep(spec, smoke=smoke, trials=trials)
     # The workers of a cluster may have another device.
     here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
-    here.torch_device()  # a missing device is told now, not by every worker
+    here.torch_device()  # a missing device ends it now, and not in every worker
     engine = open_engine(launcher, jobs, profile)
     run = sweep.run(sweep.paper)
     prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)
     worker_options = machine_options(machine)
     ledger, folder = Ledger(runs), sweep_folder(sweep.name, runs)
-    study = Study(sweep, folder, storage)
+    now = DataNow(data)
+    state = state_now(sweep, now)
+    why = differing(folder, state)
+    if why and retrain:
+        print(f"again   {sweep.name} was begun on {why}; what there was is in {set_aside_sweep(folder)}")
+    study = Study(sweep, folder, storage, state=state)
     try:
-        search = Launcher(sweep, study, ledger, data, engine=engine, jobs=jobs, worker_options=worker_options)
-        mirror = SweepMirror(
-            None, runs, folder, figures=figures, sweep_figures=lambda _: _drawn(sweep, runs, smoke=smoke)
-        )
+        search = Launcher(
+            sweep, study, ledger, data,
+            engine=engine, jobs=jobs, worker_options=worker_options, now=now, retrain=retrain,
+        )  # fmt: skip
+        mirror = SweepMirror(None, runs, folder, figures=figures, sweep_figures=lambda at: _draw(sweep.title, at))
         rows = search.run(mirror.update)
         importance = study.importance()
     finally:
@@ -92,13 +105,9 @@ def command(
     print(f"confirm {len(sweep.seeds)} seeds of both: harness run {folder / f'{sweep.name}_best.toml'}")
 
 
-def _drawn(sweep: "Sweep", runs: Path, *, smoke: bool) -> dict[str, Any]:
-    """The figures of the sweep's report, for one that is declared in the room."""
-    from harness.grids import declarations
-    from harness.reporting.figures.sweep import draw
-    from harness.reporting.sweep import read
+def _draw(title: str, folder: Path) -> dict[str, Any]:
+    """The figures of a sweep's report, by name."""
+    from harness.reporting.figures.sweep import draw_sweep
+    from harness.reporting.trials import read_trials
 
-    if declarations("sweeps").get(sweep.path.stem) != sweep.path:
-        return {}
-    found = draw(sweep.title, read(sweep.path.stem, runs, smoke=smoke))
-    return {name or "history": figure for name, figure in found.items()}
+    return {name or "history": figure for name, figure in draw_sweep(title, read_trials(folder)).items()}

@@ -10,19 +10,20 @@ SMOKE_TRIALS = 2
 @click.command()
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
-    help="Folder of the files.",
+    help="The folder to write to.",
 )  # fmt: skip
 @click.option(
     "--trials", type=click.IntRange(min=1), default=20, show_default=True,
-    help="Random classes for each transform and number of candidates; 500 times as many labels.",
+    help="How many random classes for each transform and number of candidates; 500 times as many labels.",
 )  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Another seed is another simulation.")
-@click.option("--smoke", is_flag=True, help=f"{SMOKE_TRIALS} trials, whatever --trials says.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the simulation.")
+@click.option("--smoke", is_flag=True, help=f"Run {SMOKE_TRIALS} trials, whatever --trials says.")
 def command(out: Path, trials: int, seed: int, smoke: bool) -> int:
-    """Measure what uniform noise does to the minimiser of the complementary loss, and momentum to the labels,
-    and hold it against the bound and the closed forms (docs/theory.md derives them).
+    """Test the paper's robustness claims by simulation.
 
-    Prints a table, writes theory.md, theory.csv and two figures. The exit status is 1 if a claim does not hold.
+    Measures what uniform noise does to the minimiser of the complementary loss, and what momentum does to the labels,
+    and compares it with the bound and the closed forms that docs/theory.md derives. Prints a table, and writes
+    theory.md, theory.csv and two figures. Exit status 1 if a claim does not hold.
     """
     from harness.reporting.theory import write_theory
     from harness.theory import put_to_the_test

@@ -27,6 +27,7 @@ SHORT = {"epochs": "schedule.epochs"}  # options whose key of the run is another
 @options.processes
 @options.launcher
 @options.budget
+@options.retrain
 @click.option("--dry-run", is_flag=True, help="Train nothing: print fingerprint and settings, as a grid's file.")
 @options.machine
 def command(
@@ -50,7 +51,7 @@ def command(
     as a cell of a grid is: the same command continues it, and trains nothing when it is finished.
     """
     from harness.api.running import run_grid
-    from harness.cli.ending import show_end
+    from harness.cli.running import show_end
     from harness.grids import single_run
     from harness.grids.toml import to_toml
     from harness.ledger import Ledger

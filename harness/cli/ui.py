@@ -12,7 +12,7 @@ from harness.cli import options
 
 @click.command()
 @options.runs
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="On 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
 def command(runs: Path, port: int) -> None:
     """Open the MLflow pages on 127.0.0.1 over the store that `harness run` logs to. Ctrl-C ends them."""
     from harness.errors import HarnessError
@@ -26,11 +26,11 @@ def command(runs: Path, port: int) -> None:
     if file is not None and not file.exists():
         raise HarnessError(
             f"{file}: there is no tracking store yet; `harness run SPEC` makes it, "
-            "or `harness sync` from runs that are there"
+            "and `harness sync` makes it from the runs that are there"
         )
     if not _free(port):
-        raise HarnessError(f"--port {port}: another program listens there; take another, e.g. --port {port + 1}")
-    print(f"{uri}\nhttp://127.0.0.1:{port}/#/experiments  (ready in some seconds; Ctrl-C ends it)", flush=True)
+        raise HarnessError(f"--port {port}: another program uses it; take another port, e.g. --port {port + 1}")
+    print(f"{uri}\nhttp://127.0.0.1:{port}/#/experiments  (ready in a few seconds; Ctrl-C ends it)", flush=True)
     os.execve(sys.executable, server_command(uri, port), server_environment())
 
 

@@ -9,9 +9,9 @@ import click
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.pass_context
 def command(context: click.Context, folder: Path) -> None:
-    """Compare with the golden values in FOLDER and print the largest deviation of each file.
+    """Compare our numbers with the golden values in FOLDER, and print the largest deviation of each file.
 
-    Exit status 1 when one lies above its tolerance, 2 when a file cannot be used.
+    Exit status 1 if a deviation is above its tolerance, 2 if a file cannot be used.
     """
     from harness.parity.golden import verify
 

@@ -1,14 +1,14 @@
 """CRCL's augmentation of training pairs: words masked, replaced or deleted, regions dropped.
 
-Source: CRCL's released code, data.py (the paper calls it "data augmentation" without numbers). Both work on a
-whole batch at once.
+Source: CRCL's released code, data.py (the paper calls it "data augmentation" without numbers). Both functions work on
+a whole batch at once.
 
 Differs from the released code in:
-- Nothing is written back. There the dropped regions of SAF and SGR are overwritten in the feature array
-  itself, so they pile up.
+- Nothing is written back. There the dropped regions of SAF and SGR are overwritten in the feature array itself, so they
+  accumulate.
 - A dropped region is gone for every backbone. There SAF and SGR still attend to it as a row of 1e-10.
-- At least one word and one region stay. There a caption can lose all its words, and the guard for regions
-  tests the wrong axis.
+- At least one word and one region stay. There a caption can lose all its words, and the guard for regions tests the
+  wrong axis.
 - A random word is never <pad>, which would read as the end of a caption.
 """
 
@@ -36,8 +36,8 @@ class Augmentation:
     ) -> tuple[np.ndarray, np.ndarray]:
         """New tokens (B, longest) and lengths (B,).
 
-        Each word, <start> and <end> included, is touched with probability token_rate; a touched word is
-        masked (50 %), replaced by any word (10 %) or deleted (40 %).
+        Each word, <start> and <end> included, is touched with probability token_rate. A touched word is masked (50 %),
+        replaced by any word (10 %) or deleted (40 %).
         """
         chance = rng.random(tokens.shape)  # (B, L)
         words = rng.integers(1, len(vocabulary), tokens.shape)

@@ -1,5 +1,8 @@
-"""Batches of pairs, read by their rows. Of several training processes each reads its share of every batch; the draws of
-an augmentation are those of the whole batch."""
+"""Batches of pairs, read by their rows.
+
+Of several training processes each reads its share of every batch; the draws of an augmentation are those of the whole
+batch.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -70,7 +73,7 @@ class PairReader:
         rows: slice = slice(None),
         images: np.ndarray | None = None,
     ) -> Batch:
-        """The batch of these pairs (B,), images and captions of its `rows`; augmented with `rng`, as they are without.
+        """The batch of these pairs (B,), with the images and captions of its `rows` alone; augmented if `rng` is given.
 
         images: (B,) to read the captions with, in place of their pairs' own. The rows of an augmented batch are the
         same whichever others are asked for.

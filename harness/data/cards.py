@@ -1,8 +1,8 @@
 """Dataset cards: what a data set should hold, how it is evaluated, and what to do when it is missing.
 
 Counts and shapes are those of the files that SCAN (Lee et al., ECCV 2018; Flickr30K and MS-COCO with
-bottom-up-attention regions) and NCR (Huang et al., NeurIPS 2021; CC152K) published. A folder made by `harness
-data build` carries its card as card.json.
+bottom-up-attention regions) and NCR (Huang et al., NeurIPS 2021; CC152K) published. A folder made by
+`harness data build` has its card as card.json.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ class DatasetCard(BaseModel):
     captions_per_image: Count | None = None
     regions: Count | None = None  # per image
     region_dim: Count | None = None
-    dev_images: Count | None = None  # model selection uses the first so many dev images; None: all
+    dev_images: Count | None = None  # model selection uses this many of the first dev images; None: all
     protocols: list[str] = ["full"]  # evaluation protocols for the test split
     noise: Literal["synthetic", "real"] = "synthetic"
     source: str = ""

@@ -32,7 +32,7 @@ class Finding:
 
 
 def _finding(name: str, text: str, *, error: str = "", warning: str = "") -> Finding:
-    """A finding that is as bad as the worst of what is said about it; nothing said is ok."""
+    """A finding whose level is the worst that has a text: error, warning, or ok without either."""
     level: Literal["ok", "warning", "error"] = "error" if error else "warning" if warning else "ok"
     return Finding(name, level, "; ".join(part for part in (text, error, warning) if part))
 
@@ -109,7 +109,7 @@ def _values(split: Split, features: np.ndarray, bad: list[int], empty: list[int]
 def _copies(split: Split, copies: int, hashes: list[bytes]) -> Finding:
     unlike = [row for row in range(len(hashes)) if hashes[row] != hashes[row - row % copies]]
     wrong = f"row {unlike[0]} is no copy ({len(unlike)} such rows)" if unlike else ""
-    text = f"each image's row stands there {copies} times, one is used"
+    text = f"each image's row is there {copies} times; one is used"
     return _finding(f"{split.name} copies", text, error=wrong)
 
 

@@ -184,7 +184,7 @@ class Dataset:
     def digest(self) -> str:
         """A sha256 over captions, ids, vocabulary file, and the features' sizes, headers and sampled rows.
 
-        Cheap (about 20 MB read per split), the same wherever the folder lies, and not proof against a change
+        Cheap (it reads about 20 MB of a split) and the same wherever the folder lies. It does not notice a change
         between sampled rows.
         """
         whole = hashlib.sha256()
@@ -199,12 +199,12 @@ class Dataset:
                 if path != files.features:
                     yield path.name, path.read_bytes()
                     continue
-                yield from sampled(path, layout.open_features(path))
+                yield from sample_rows(path, layout.open_features(path))
         if self.vocabulary_file:
             yield "vocabulary", self.vocabulary_file.read_bytes()
 
 
-def sampled(path: Path, rows: np.ndarray) -> Iterator[tuple[str, bytes]]:
+def sample_rows(path: Path, rows: np.ndarray) -> Iterator[tuple[str, bytes]]:
     """What a digest covers of an array: size, header, and rows spread evenly over it."""
     yield path.name, f"{path.stat().st_size} {rows.dtype.str} {rows.shape}".encode()
     for row in np.unique(np.linspace(0, len(rows) - 1, _SAMPLED_ROWS).astype(int)):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import layout
-from harness.data.dataset import Dataset, sampled
+from harness.data.dataset import Dataset, sample_rows
 from harness.data.tokenizer import CACHE_FOLDER
 from harness.errors import HarnessError
 from harness.files import write_atomic
@@ -72,6 +72,6 @@ def _means(regions: np.ndarray, path: Path) -> NDArray[np.float32]:
 
 def _key(path: Path, regions: np.ndarray) -> str:
     digest = hashlib.sha256(f"1 {COMPONENTS} {regions.shape}".encode())
-    for label, content in sampled(path, regions):
+    for label, content in sample_rows(path, regions):
         digest.update(label.encode() + content)
     return digest.hexdigest()[:32]

@@ -2,9 +2,9 @@
 
 One file is ours: _pixels.npy, the pictures themselves, for a backbone that reads those.
 
-Features stay in a memory map, 33 GB of them included. Some published dev and test files hold one feature row
-per caption instead of one per image: those copies are recognised and left out by a stride, so nothing is read
-or copied for it.
+Features stay in a memory map, also when they have 33 GB. Some published dev and test files hold one feature row per
+caption instead of one per image: those copies are recognised and left out by a stride, so nothing is read or copied for
+it.
 """
 
 import csv
@@ -127,7 +127,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def rows_repeat(features: np.ndarray, times: int) -> bool:
-    """Whether every image's row stands there `times` times in sequence, judged by a sample of images."""
+    """Whether every image's row is there `times` times in sequence, judged by a sample of images."""
     if times < 2 or len(features) % times:
         return False
     groups = np.unique(np.linspace(0, len(features) // times - 1, _SAMPLED_GROUPS).astype(int))
@@ -141,8 +141,10 @@ def rows_repeat(features: np.ndarray, times: int) -> bool:
 def distinct_images(features: np.ndarray, captions: int, expected: int | None, path: Path) -> np.ndarray:
     """The features with one row per image, a strided view (images, regions, dim) where rows are copies.
 
-    `expected` is the card's number of captions per image (None: not promised). HarnessError where rows and
-    captions do not fit.
+    expected: the card's number of captions per image; None: not promised.
+
+    Raises:
+        HarnessError: rows and captions do not fit.
     """
     rows = len(features)
     if captions % rows:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.data import layout
-from harness.data.dataset import Captions, Dataset, sampled
+from harness.data.dataset import Captions, Dataset, sample_rows
 from harness.errors import HarnessError
 
 Tokenise = Callable[[Sequence[str]], list[list[int]]]
@@ -80,7 +80,7 @@ class PixelDataset(Dataset):
             for path in files.present:
                 if path != files.features:
                     yield path.name, path.read_bytes()
-            yield from sampled(files.pixels, self._pixels(files))
+            yield from sample_rows(files.pixels, self._pixels(files))
 
 
 def has_pixels(folder: Path) -> bool:

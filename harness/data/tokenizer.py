@@ -81,8 +81,8 @@ def _cache_key(texts: Sequence[str]) -> str:
 def cached_tokens(texts: Sequence[str], folder: Path) -> Tokens:
     """`Tokens.of(texts)`, kept in folder/.cache under a hash of the content.
 
-    Processes that start at once may each tokenise; the files they write are equal and appear whole or not at
-    all. A folder that cannot be written is used without a cache.
+    Processes that start at once may each tokenise; the files they write are equal, and appear whole or not at all. A
+    folder that cannot be written is used without a cache.
     """
     path = folder / CACHE_FOLDER / f"tokens-{_cache_key(texts)}.npz"
     try:

@@ -1,8 +1,7 @@
 """Words and their numbers: the field's vocabulary files, or one built as SCAN builds it.
 
-SCAN's JSON files hold <pad>, <start>, <end>, <unk> and then words; CRCL's code adds <mask> behind the last
-word when a file is loaded without it. So does this one, for built vocabularies too: every other word keeps
-its number, with <mask> or without.
+SCAN's JSON files hold <pad>, <start>, <end>, <unk> and then words. CRCL's code adds <mask> behind the last word when a
+file is loaded without it. So does this one, for built vocabularies too: every other word keeps its number.
 """
 
 import json

@@ -1,12 +1,12 @@
 """Is one setting better than another on the same test queries? A paired bootstrap over images.
 
-An image and its captions are resampled together, because their queries stand or fall together: resampling single
-queries would call intervals too narrow. Both settings are looked up on the same resampled images, so what makes an
-image hard for both cancels.
+An image and its captions are resampled together, because their queries depend on each other: resampling single
+queries would give intervals that are too narrow. Both settings are looked up on the same resampled images, so what
+makes an image hard for both cancels.
 
-What this does not see: it speaks of other test images for the networks that were trained. How much a setting varies
-from one training to the next is the spread over seeds, a variance of its own. Several seeds make the bootstrap speak
-of their mean, and with few of them a difference that it calls real may still be one of the seeds.
+The bootstrap asks about other test images for the networks that were trained. It does not see how much a setting
+varies from one training to the next: that is the spread over seeds. With several seeds it asks about their mean; with
+few of them, a difference that it calls real may still come from the seeds.
 
 Sources: B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 15 (percentile interval,
 achieved significance level); A. Davison and D. Hinkley, Bootstrap Methods and their Application (1997), section 4.2
@@ -22,13 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import MEASURES
 from harness.seeds import Name, rng_for
 
-CUTOFFS = (1, 5, 10)
-METRICS: dict[str, dict[str, tuple[int, ...]]] = {
-    **{f"{way}_r{k}": {way: (k,)} for way in ("i2t", "t2i") for k in CUTOFFS},
-    "rsum": {"i2t": CUTOFFS, "t2i": CUTOFFS},
-}
+METRICS = {name: measure.hits for name, measure in MEASURES.items() if measure.hits}
 _BLOCK = 1 << 22  # drawn counts held at a time: 32 MB
 
 

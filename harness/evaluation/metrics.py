@@ -1,14 +1,12 @@
 """Ranks and recalls of a score matrix, in one pass and without sorting.
 
-The rank of an image's best own caption among all captions, and of a caption's own image among all images,
-is one plus the number of wrong candidates that score at least as high. So a tie counts against the model,
-and a model that gives every pair the same score, as collapsed ones do, gets the worst ranks instead of a
-perfect score.
+The rank of an image's best own caption among all captions, and of a caption's own image among all images, is one plus
+the number of wrong candidates that score at least as high. So a tie counts against the model, and a model that gives
+every pair the same score, as collapsed ones do, gets the worst ranks and not a perfect score.
 
-R@K is the field's: the share of queries with a right answer among the first K, in percent. It is a hit
-rate; with five captions per image it is not the fraction of them found, which some libraries call recall.
-Median and mean ranks are one-based, and the median of an even number of queries is rounded down, both as in
-the released codes of the field.
+R@K is the field's: the share of queries with a right answer among the first K, in percent. It is a hit rate; with five
+captions per image it is not the fraction of them found, which some libraries call recall. Median and mean ranks are
+one-based, and the median of an even number of queries is rounded down, both as in the released codes of the field.
 """
 
 from collections.abc import Iterator
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.evaluation.measures import CUTOFFS, WAYS
 
-_CUTOFFS = (1, 5, 10)
 _BLOCK = 1 << 20  # scores compared at a time: 4 MB, which stays in a core's cache
 
 
@@ -28,9 +26,9 @@ def ranks(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> tuple
     """One-based ranks of the truth: (image to text (images,), text to image (captions,)), both int64.
 
     Args:
-        scores: (images, captions), any floating dtype. image_of_caption: (captions,) int64, row of each
-        caption's image; any number of captions per image, at least
-            one, in any order.
+        scores: (images, captions), any floating dtype.
+        image_of_caption: (captions,) int64, the row of each caption's image; every image has at least one caption, and
+            they may stand in any order.
 
     Raises:
         HarnessError: the two do not fit, an image has no caption, or a score is not finite.
@@ -57,10 +55,9 @@ def ranks(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> tuple
 
 
 def retrieval(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> dict[str, float]:
-    """R@1/5/10 in percent, median and mean rank both ways (`i2t_r1`, ..., `t2i_meanr`), and the sum of the
-    recalls.
+    """R@1/5/10 in percent, median and mean rank both ways (`i2t_r1`, ..., `t2i_meanr`), and the recalls' sum `rsum`.
 
-    Arguments and errors: those of `ranks`.
+    Arguments and errors are those of `ranks`.
     """
     return summary(*ranks(scores, image_of_caption))
 
@@ -68,12 +65,12 @@ def retrieval(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> d
 def summary(image_to_text: Tensor, text_to_image: Tensor) -> dict[str, float]:
     """The metrics of `retrieval` from the ranks of `ranks`."""
     values = {**_one_way("i2t", image_to_text), **_one_way("t2i", text_to_image)}
-    values["rsum"] = sum(values[f"{way}_r{k}"] for way in ("i2t", "t2i") for k in _CUTOFFS)
+    values["rsum"] = sum(values[f"{way}_r{k}"] for way in WAYS for k in CUTOFFS)
     return values
 
 
 def _one_way(way: str, of: Tensor) -> dict[str, float]:
-    values = {f"{way}_r{k}": 100.0 * int((of <= k).sum()) / len(of) for k in _CUTOFFS}
+    values = {f"{way}_r{k}": 100.0 * int((of <= k).sum()) / len(of) for k in CUTOFFS}
     ordered = of.sort().values
     middle = (ordered[(len(of) - 1) // 2] + ordered[len(of) // 2]) // 2
     return {**values, f"{way}_medr": float(middle), f"{way}_meanr": of.double().mean().item()}

@@ -15,9 +15,9 @@ from harness.evaluation.metrics import ranks, summary
 
 @dataclass(frozen=True)
 class Protocol:
-    """Consecutive folds of so many images with their captions, each ranked by itself, metrics averaged.
+    """Consecutive folds of images with their captions; each fold is ranked by itself, and the metrics are averaged.
 
-    images: per fold; None: all images in one fold. What lies beyond the last fold is left out.
+    images: how many a fold has; None: all images in one fold. What lies beyond the last fold is left out.
     """
 
     title: str
@@ -36,8 +36,12 @@ PROTOCOLS: dict[str, Protocol] = {
 def evaluate(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], protocol: str) -> dict[str, float]:
     """The metrics of `metrics.retrieval` under a protocol; rSum of folds is the mean of their rSums.
 
-    scores: (images, captions). image_of_caption: (captions,) int64. Raises HarnessError for an unknown
-    protocol, for fewer images than it needs, and as `metrics.ranks` does.
+    Args:
+        scores: (images, captions).
+        image_of_caption: (captions,) int64.
+
+    Raises:
+        HarnessError: the protocol is unknown or needs more images, and as `metrics.ranks` does.
     """
     return measure(scores, image_of_caption, protocol)[0]
 

@@ -1,5 +1,4 @@
-"""The score matrix of a split: every distinct image and every caption encoded once, compared shard by
-shard."""
+"""The score matrix of a split. Every distinct image and every caption is encoded once; they are compared in shards."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,13 +25,13 @@ def score_matrix(
 ) -> Tensor:
     """Similarities (images, captions) of a split, float32 on the CPU, as the model scores them at test time.
 
-    `batch_size` images are encoded at a time and all their embeddings kept on `device`; `caption_shard`
-    captions at a time are encoded, compared with `image_shard` images at a time, and dropped. So the memory
-    is that of the images' embeddings, one shard and the matrix, of which there is no second copy (5K x 25K:
-    0.5 GB). Captions go in the order of their lengths, so that a shard carries little padding.
+    Images are encoded `batch_size` at a time, and all their embeddings stay on `device`. Captions are encoded
+    `caption_shard` at a time, compared with `image_shard` images at a time, and dropped. So the memory is that of the
+    images' embeddings, one shard and the matrix, of which there is no second copy (5K x 25K: 0.5 GB). Captions go in
+    the order of their lengths, so that a shard has little padding.
 
-    Of several training processes each encodes its share of the images and scores the shards of captions that fall to
-    it; all of them get the matrix.
+    With several training processes, each encodes its share of the images and scores some of the shards; all of them get
+    the whole matrix.
     """
     matrix = np.zeros((len(split.regions), len(split.captions)), dtype=np.float32)
     with evaluating(backbone):
@@ -50,7 +49,7 @@ def _all_images(backbone: Backbone, split: Split, device: torch.device | str, ba
     if count < world():  # too few for a share each
         return Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, slice(0, count))))
     own = Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, share(count))))
-    return Encoded(gather(own.values, count), gather(own.lengths, count))
+    return own._replace(values=gather(own.values, count), lengths=gather(own.lengths, count))
 
 
 def _encoded_images(
@@ -71,16 +70,16 @@ def _encoded_texts(
 
 
 def score_matrices(backbones: Sequence[Backbone], split: Split, device: torch.device | str) -> list[Tensor]:
-    """The mean of the networks' score matrices; of several networks, each one's behind it."""
+    """The mean of the networks' score matrices; with several networks, then the matrix of each."""
     matrices = [score_matrix(backbone, split, device) for backbone in backbones]
     return matrices if len(matrices) == 1 else [torch.stack(matrices).mean(dim=0), *matrices]
 
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Without gradients, dropout or batch statistics; afterwards each module is in the mode it was in.
+    """Evaluates without gradients, dropout or batch statistics; afterwards each module is in the mode it was in.
 
-    Not inference mode: its tensors can never enter a loss, and targets that a method computes here do.
+    This is not inference mode, whose tensors can never enter a loss: targets that a method computes here do.
     """
     modes = [module.training for module in modules]
     for module in modules:

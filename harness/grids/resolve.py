@@ -49,10 +49,17 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     if card is not None and card.noise == "real" and run.noise.parameters.get("rate"):
         raise HarnessError(f"{where}: noise.rate: {run.dataset} carries real noise; its rate is 0")
     try:
-        build(run.method).phases(run.schedule.epochs, steps_per_epoch=1_000_000)
+        method = build(run.method)
+        method.phases(run.schedule.epochs, steps_per_epoch=1_000_000)
         build(run.noise)
+        misfit = method.fits(run.backbone.cls, run)
     except HarnessError as error:
         raise HarnessError(f"{where}: {error}") from None
+    if misfit:
+        raise HarnessError(
+            f"{where}: method {run.method.name} cannot train backbone {run.backbone.name}: {misfit}; "
+            f"accepted: another backbone or method; `harness list {run.method.name}` describes the method"
+        )
     return run
 
 

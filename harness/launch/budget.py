@@ -9,14 +9,14 @@ from harness.ledger import Cell
 
 
 class Budget:
-    """So many seconds on the wall, from now on.
+    """How long a launcher may work, in seconds from now on.
 
-    Cells that fit in what is left go first. When none does, the next one starts all the same: stopped at the end of the
-    budget it leaves a checkpoint, from which the next launcher continues it, so no time is idle and none is lost.
+    Cells that are likely to end in the time left start first. When there is none, the next one starts all the same: it
+    is stopped at the end of the budget after a checkpoint, from which the next launcher continues it.
 
     Args:
         seconds: how long the launcher may work.
-        left: estimated seconds to the end of a cell, by fingerprint; a cell without an estimate counts as fitting.
+        left: estimated seconds to the end of a cell, by fingerprint; a cell without an estimate counts as short enough.
     """
 
     def __init__(self, seconds: float, left: Mapping[str, float]) -> None:
@@ -39,7 +39,7 @@ class Budget:
         return next(fitting, 0)
 
     def fitting(self, fingerprints: Iterable[str], jobs: int) -> int:
-        """How many of these cells end within the budget, `jobs` at once, by the estimate; the unknown are left out."""
+        """How many of these cells end within the budget, `jobs` at once; those without an estimate are not counted."""
         ends = [0.0] * jobs
         count = 0
         for fingerprint in fingerprints:

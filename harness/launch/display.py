@@ -40,23 +40,23 @@ class Display:
             self.live.stop()
 
     def add(self, cell: Cell) -> None:
-        """Follow one cell more."""
+        """Follow this cell too."""
         if cell not in self._told:
             self.cells.append(cell)
             self._told[cell] = "waiting"
             self._width = max(self._width, len(cell.name))
 
     def drop(self, cell: Cell) -> None:
-        """Follow a cell no longer."""
+        """Stop following a cell."""
         if self._told.pop(cell, None) is not None:
             self.cells.remove(cell)
 
     def say(self, line: str, style: str | None = None) -> None:
-        """A line above what runs."""
+        """Print a line above the running cells."""
         self.console.print(line, highlight=False, style=style)
 
     def update(self, running: Container[Cell] | None) -> None:
-        """Tell what ended since the last call and show what runs here; None: look at every cell, for the last time."""
+        """Print what ended since the last call and show what runs here; None: look at every cell, for the last time."""
         for cell in self._due(running):
             state = cell.state()
             if state != self._told[cell]:
@@ -69,9 +69,9 @@ class Display:
             self._tell_epochs([cell for cell in active if cell in (running or ())])
 
     def _due(self, running: Container[Cell] | None) -> list[Cell]:
-        """The cells to look at now: those that run, and of the others a few at a time.
+        """The cells to look at now: those that run, and a few of the others.
 
-        A done cell stays done. A state costs a few looks at the disk, and a grid may have a thousand cells.
+        A state costs a few reads of the disk, and a grid may have a thousand cells. A done cell stays done.
         """
         here = {cell for cell in self.cells if running is not None and cell in running}
         recent, self._here = here | self._here, here

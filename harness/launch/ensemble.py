@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.backbones.weights import load_networks
+from harness.data.now import DataNow
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
 from harness.files import write_arrays
 from harness.ledger import Cell, Claim, Ledger
+from harness.ledger.aside import set_aside
+from harness.ledger.comparable import Now, Trained, again, differences
 from harness.spec import RunSpec
 from harness.training import Machine
 from harness.training.data import open_for
@@ -20,16 +23,19 @@ from harness.training.machine import environment
 def score_ensemble(
     members: Sequence[Cell], ledger: Ledger, data: Path, machine: Machine, *, name: str | None = None
 ) -> Cell:
-    """Score the mean of the members' similarities on the test split; a finished one is left as it is.
+    """Score the mean of the members' similarities on the test split; a finished one of these very members is left as
+    it is, one of members that have been trained again since is moved aside.
 
     SGRAF in the field's tables is this: SAF and SGR trained apart, their similarity matrices averaged.
 
     Raises:
-        HarnessError: a member is not finished, or they differ in more than the backbone.
+        HarnessError: a member is not finished; they differ in more than the backbone, or were trained on other data or
+            pairs; or the data are others now, so that the networks would be scored on a test split of another state.
     """
     for member in members:
         if member.state() != "done":
             raise HarnessError(f"{member.name}: is {member.state()}, not done; `harness run` it first")
+    _refuse_others(members, DataNow(data))
     runs = [RunSpec.from_table(member.spec["run"]) for member in members]
     for run, member in zip(runs, members, strict=True):
         differing = [
@@ -41,8 +47,11 @@ def score_ensemble(
                 "differ in the backbone alone"
             )
     cell = ledger.add(_entry(members, name))
-    if cell.state() == "done":
+    scored = cell.result()
+    if scored is not None and not _outdated(scored, members):
         return cell
+    if scored is not None:
+        set_aside(cell, scored)
     claim = Claim.take(cell.folder)
     if claim is None:
         raise HarnessError(f"{cell.name}: another process is scoring it; wait for it")
@@ -51,6 +60,33 @@ def score_ensemble(
     finally:
         claim.release()
     return cell
+
+
+def _refuse_others(members: Sequence[Cell], now: Now) -> None:
+    for member in members:
+        reasons = differences(member, now)
+        why = reasons.get("data") or reasons.get("code")
+        if why:
+            raise HarnessError(
+                f"{member.name}: {why}; accepted: members of what lies there now; bring the old data back (--data), or "
+                f"`{again(member)}` trains it again"
+            )
+    first, *others = Trained.of(members)
+    for other in others:
+        for what, mine, its in (("data", first.digest, other.digest), ("training pairs", first.pairs, other.pairs)):
+            if mine != its and not (what == "data" and first.reads != other.reads):
+                raise HarnessError(
+                    f"{other.cell.name} and {first.cell.name} were trained on different {what} ({its[:8]} and "
+                    f"{mine[:8]}); accepted: members of the same; train one of them again: `{again(other.cell)}`"
+                )
+
+
+def _outdated(scored: dict[str, Any], members: Sequence[Cell]) -> bool:
+    """Whether a member was trained again since: another time of finishing, or, in format 1, other data or pairs."""
+    if "members_finished" in scored:
+        return sorted(scored["members_finished"]) != sorted(seen.result["finished"] for seen in Trained.of(members))
+    first = Trained.of(members)[0]
+    return (scored["dataset"]["digest"], scored["noise"]["sha256"]) != (first.digest, first.pairs)
 
 
 def _entry(members: Sequence[Cell], name: str | None) -> dict[str, Any]:
@@ -84,12 +120,13 @@ def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machin
     names = dataset.card.protocols if run.evaluation.protocols is None else run.evaluation.protocols
     test, ranks = protocols.measure_all(mean, split.image_of_caption, names)
     write_arrays(cell.path("ranks.npz"), ranks)
-    results = [member.result() or {} for member in members]
+    results = [seen.result for seen in Trained.of(members)]
     return {
         "fingerprint": cell.fingerprint,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "selection": run.evaluation.selection,
         "members": [member.fingerprint for member in members],
+        "members_finished": [result["finished"] for result in results],
         "test": test,
         "dev": None,
         "best": None,

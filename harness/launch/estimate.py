@@ -1,4 +1,4 @@
-"""What a grid costs, judged by what finished epochs cost."""
+"""What a grid costs, estimated from the time that finished epochs took."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,11 +55,12 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
     known = {cell.fingerprint: cell for cell in ledger.cells()}
     spent = {name: Spent.on(cell) for name, cell in known.items()}
     states = {name: cell.state() for name, cell in known.items()}
-    # A finished cell judges better than one that is on its way, so it has the last word.
+    # A finished cell gives the better estimate, so it comes last and counts.
     paces: dict[str, float] = {}
     for name in sorted(known, key=lambda name: states[name] == "done"):
         if spent[name].steps:
-            paces[_like(known[name].spec["run"])] = spent[name].seconds / spent[name].steps
+            for like in _like(known[name].spec["run"]):
+                paces[like] = spent[name].seconds / spent[name].steps
     pairs = {name: _pairs(name, data) for name in {cell.run.dataset for cell in cells}}
     plans = []
     for cell in cells:
@@ -68,28 +69,29 @@ def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
         so_far = spent.get(cell.fingerprint, Spent(0.0, 0))
         epochs = steps = seconds = left = None
         if count is not None:
-            per_epoch = -(-count // cell.run.schedule.batch_size)
-            phases = build(cell.run.method).phases(cell.run.schedule.epochs, per_epoch)
+            method, usual = build(cell.run.method), cell.run.schedule.batch_size
+            phases = method.phases(cell.run.schedule.epochs, -(-count // usual))
             epochs = sum(phase.epochs for phase in phases)
-            steps = epochs * per_epoch
-            pace = paces.get(_like(cell.run.table()))
+            steps = sum(phase.epochs * -(-count // (phase.batch_size or usual)) for phase in phases) * method.rounds
+            pace = next((paces[like] for like in _like(cell.run.table()) if like in paces), None)
             if pace is not None:
                 seconds, left = steps * pace, max(steps - so_far.steps, 0) * pace
-        if state == "running":  # the worker itself knows best
+        if state == "running":  # the worker's own estimate is better
             left = known[cell.fingerprint].heartbeat().get("seconds_left", left)
         plans.append(Plan(cell, state, epochs, steps, seconds, so_far.seconds, 0.0 if state == "done" else left))
     return plans
 
 
-def _like(run: dict[str, Any]) -> str:
-    """What a step's cost depends on."""
-    return repr((run["dataset"], sorted(run["backbone"].items()), run["schedule"]["batch_size"]))
+def _like(run: dict[str, Any]) -> list[str]:
+    """What a step's cost depends on, the best judge first: a run of the same method, then one of any."""
+    shared = (run["dataset"], sorted(run["backbone"].items()), run["schedule"]["batch_size"])
+    return [repr((*shared, run["method"]["name"])), repr(shared)]
 
 
 def _pairs(dataset: str, data: Path) -> int | None:
     """Training pairs, from the data if they are here, else from the card."""
     try:
-        return len(open_dataset(dataset, data).split("train").captions)
+        return len(open_dataset(dataset, data).texts("train")[0])  # to count captions nothing is tokenised
     except HarnessError:
         card = CARDS.get(dataset)
         images = card.images.get("train") if card else None

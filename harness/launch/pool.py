@@ -25,7 +25,7 @@ PACE = 5.0  # seconds between updates of the mirror: a curve in a browser need n
 ELSEWHERE = 5.0  # seconds before a cell that another launcher works on is looked at again
 STOP = 60.0  # seconds that workers have for the step they are in and their checkpoint
 HELD = 3  # exit status of a worker that found its cell held by another
-RETRIES = 3  # times a worker that died is followed by another: by then it is not chance but memory, disk or a bug
+RETRIES = 3  # times that a cell gets another worker when one died; then the cause is memory, disk or a bug
 
 Update = Callable[[Iterable[Cell]], None]
 
@@ -67,7 +67,7 @@ class Pool:
             self.running.update(self.engine.start(batch, self.command))
 
     def collect(self) -> dict[Cell, str]:
-        """Let go of the workers that have ended; gives those that ended before their cell and how, in words."""
+        """Take out the workers that have ended; gives the cells whose worker ended too early, and how, in words."""
         died: dict[Cell, str] = {}
         now = time.monotonic()
         ended = [cell for cell, worker in self.running.items() if worker.poll() is not None]
@@ -107,7 +107,7 @@ class Pool:
 
 
 def write_death(cell: Cell, how: str) -> None:
-    """For a worker that could not: what its log ends with."""
+    """Write failure.json for a worker that could not: how it ended, and the end of its log."""
     log = cell.path("log.txt")
     tail = log.read_text(errors="replace")[-4000:] if log.exists() else ""  # a job may die before it opens its log
     cell.write_failure(how, tail, cell.heartbeat())

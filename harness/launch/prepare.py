@@ -1,4 +1,4 @@
-"""Before a grid starts: its data are there, or are made, or one line says how to get them. Once, not once per cell."""
+"""Checks before a grid starts that its data are there, makes the embedded benchmark, or says how to get the data."""
 
 from collections.abc import Sequence
 from pathlib import Path

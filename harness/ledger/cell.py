@@ -93,7 +93,7 @@ class Cell:
         """The row of an epoch that has just ended: the keys of `schema.Row` but the format.
 
         Raises:
-            HarnessError: a key is missing, so that nobody could read the row.
+            HarnessError: a key is missing, and the row could not be read again.
         """
         path = self.path("metrics.jsonl")
         line = json_line(schema.ROW.read({"format": schema.FORMAT, **row}, path))
@@ -111,7 +111,7 @@ class Cell:
         """What makes a cell done: the keys of `schema.Result` but its two versions, which are put in here.
 
         Raises:
-            HarnessError: a key is missing, so that nobody could read the result.
+            HarnessError: a key is missing, and the result could not be read again.
         """
         path = self.path("result.json")
         write_json(path, schema.RESULT.read({"format": schema.FORMAT, "algorithm": ALGORITHM, **result}, path))

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from harness.files import read_json, write_json
 
+LOCK = ".claim.lock"  # held while the claim is decided on
 BEAT = 1.0  # seconds between heartbeats: what a progress display needs
 SILENCE = 60.0  # seconds without one before another machine may take over: longer than a slow network disk stalls
 
@@ -40,7 +41,7 @@ class Claim:
     @classmethod
     def take(cls, folder: Path) -> "Claim | None":
         """The claim, or None while somebody alive holds it."""
-        with FileLock(folder / ".claim.lock"):
+        with FileLock(folder / LOCK):
             holder = read(folder)
             if holder is not None and alive(holder, folder):
                 return None
@@ -64,7 +65,7 @@ class Claim:
     def release(self) -> None:
         self._stop.set()
         self._thread.join()
-        with FileLock(self.folder / ".claim.lock"):
+        with FileLock(self.folder / LOCK):
             holder = read(self.folder)
             if holder is not None and holder["token"] == self.token:
                 (self.folder / "claim.json").unlink()

@@ -62,6 +62,8 @@ class Data(TypedDict):
     images: int  # of the training split
     pairs: int  # of the training split
     test_is_dev: NotRequired[bool]  # the two splits hold the same images; the first version did not say
+    reads: NotRequired[str]  # what the digest covers besides captions: "regions" or "pixels"; format 1 did not say
+    dev_images: NotRequired[int | None]  # how many of the first dev images chose the epoch; None: all; as `reads`
 
 
 class Result(TypedDict):
@@ -75,7 +77,6 @@ class Result(TypedDict):
     best: Best | None  # None for an ensemble
     dev: Metrics | None  # None for an ensemble
     test: dict[str, Metrics]  # by protocol; {} for a trial of a search
-    networks: NotRequired[list[dict[str, dict[str, Metrics]]]]  # of several networks, each alone: {"test": as above}
     labels: Metrics  # quality of the correspondence labels, {"labels/auc": ...}; {} for a method without
     noise: Noise
     dataset: Data
@@ -83,7 +84,9 @@ class Result(TypedDict):
     seconds: float  # of training, evaluation of dev included
     steps: int  # optimiser steps
     parameters: NotRequired[int]  # numbers that the network has learnt
+    networks: NotRequired[list[dict[str, Any]]]  # of several trained side by side: {"test": ...} of each alone
     members: NotRequired[list[str]]  # of an ensemble
+    members_finished: NotRequired[list[str]]  # and when each of them finished: a member trained again is another one
 
 
 class Row(TypedDict):

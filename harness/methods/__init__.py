@@ -1,5 +1,7 @@
-"""What to do with a similarity matrix and the state of its pairs. Adding a method: one file, one line here,
-one test."""
+"""What to do with a similarity matrix and the state of its pairs.
+
+To add a method: a module with its class, one line in `METHODS`, one test.
+"""
 
 from harness.methods.base import Method, Phase, Progress
 from harness.methods.crcl import CRCL

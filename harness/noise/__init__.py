@@ -1,5 +1,7 @@
-"""Noise models: which image each training caption is paired with, which captions are damaged. Adding one: one
-file, one line here, one test."""
+"""Noise models: which image each training caption is paired with, and which captions are damaged.
+
+To add one: a module with its class, one line in `NOISE`, one test.
+"""
 
 from harness.noise.base import Descriptors, NoiseModel, realised_rate, save_index
 from harness.noise.caption_level import CaptionLevel

@@ -1,5 +1,7 @@
-"""What every noise model is: which image each training caption is paired with, and which captions are damaged.
-Plus the file others can train on."""
+"""What every noise model is, and the file of its pairs that others can train on.
+
+A noise model says which image each training caption is paired with, and which captions are damaged.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +22,10 @@ def unseen() -> NDArray[np.float32]:
 
 
 class NoiseModel(Checked):
-    """Pairs training captions with images, some of them wrong. A rate is the share of captions chosen for
-    that."""
+    """Pairs training captions with images, some of them wrong.
+
+    A model's `rate` is the share of the captions that are chosen for a wrong pair.
+    """
 
     def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
         """paired_image (captions,) int64, a new array; all randomness comes from `rng`.
@@ -32,8 +36,10 @@ class NoiseModel(Checked):
         raise NotImplementedError
 
     def damage(self, texts: Sequence[str], rng: np.random.Generator) -> dict[int, str]:
-        """New texts for some captions, by the caption's index; such a pair is a wrong one. Called after
-        `corrupt` with the same `rng`. None here: most noise leaves the captions as they are written."""
+        """New texts for some captions, by the caption's index. A pair with such a caption counts as wrong.
+
+        Called after `corrupt`, with the same `rng`. Empty by default: most noise does not change captions.
+        """
         return {}
 
 
@@ -43,8 +49,7 @@ def realised_rate(paired_image: Index, image_of_caption: Index) -> float:
 
 
 def save_index(paired_image: Index, path: Path) -> None:
-    """Write the pairs as a caption-level index file: what NCR, BiCro, MSCN and CRCL read, and `index_file`
-    here."""
+    """Write the pairs as a caption-level index file, which NCR, BiCro, MSCN, CRCL and `index_file` here read."""
     with open(path, "wb") as file:  # np.save would add .npy to another suffix
         np.save(file, paired_image.astype(np.int64, copy=False))
 

@@ -11,10 +11,9 @@ from harness.noise.base import Descriptors, Index, NoiseModel, shuffled, unseen
 class CaptionLevel(NoiseModel):
     """A share of the captions swap their images at random; the captions of one image scatter.
 
-    As in the published files, a caption may draw its own image again. Of all the captions about 1 + (c - 1)
-    rate do, c being the captions per image: of Flickr30K's 145,000, 1, 0 and 4 at rates 0.2, 0.4 and 0.6, so
-    the realised rate equals the nominal one to 1e-4. On a set of a few dozen captions it can be visibly
-    lower.
+    As in the published files, a caption may draw its own image again. Of all captions about 1 + (c - 1) rate do, where
+    c is the number of captions per image: 1, 0 and 4 of Flickr30K's 145,000 at rates 0.2, 0.4 and 0.6. So the realised
+    rate equals the nominal one to 1e-4. On a set of a few dozen captions it can be visibly lower.
     """
 
     def __init__(self, *, rate: Annotated[float, Field(ge=0, le=1)] = 0.0) -> None:

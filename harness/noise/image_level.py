@@ -11,8 +11,8 @@ from harness.noise.base import Descriptors, Index, NoiseModel, shuffled, unseen
 class ImageLevel(NoiseModel):
     """A share of the images swap places at random; the captions of one image move together.
 
-    As in the published files, an image may draw its own place again: about one in all does, whatever the
-    rate. Results under this noise are not comparable with results under caption-level noise of the same rate.
+    As in the published files, an image may draw its own place again: about one of them does, whatever the rate. Results
+    under this noise are not comparable with results under caption-level noise of the same rate.
     """
 
     def __init__(self, *, rate: Annotated[float, Field(ge=0, le=1)] = 0.0) -> None:

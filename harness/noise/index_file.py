@@ -1,25 +1,16 @@
-"""Noise from a published index file, so that one trains on the very pairs of another paper."""
+"""Noise from a published index file, to train on exactly the pairs of another paper."""
 
-import hashlib
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from harness.errors import HarnessError
+from harness.files import file_sha256
 from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, unseen
 from harness.spec import NotScience
 
 _TOLERANCE = 0.005  # published files keep within 1e-4 of the rate in their name; the next rate is 0.1 away
-
-
-def file_sha256(path: str) -> str:
-    """Hex digest of a file's bytes; empty where there is no file."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 class IndexFile(NoiseModel):
@@ -28,9 +19,9 @@ class IndexFile(NoiseModel):
     path: one image number for each training caption (caption-level, as NCR and CRCL publish), or one for each
     training image, whose captions all move (image-level, as RCL publishes). Images count from 0 in the order
     of the distinct rows of the features. rate: share of wrong pairs that the file is said to hold. The
-    released codes let a file override the rate in silence; here a contradiction is an error. sha256: of the
-    file's bytes; left out, it is that of the file found at `path`, so that a run's fingerprint follows what
-    the file holds and not where it lies.
+    released codes let a file override the rate in silence; here a contradiction is an error. sha256: of the file's
+    bytes; left out, it is that of the file at `path`, so that a run's fingerprint depends on what the file holds and
+    not on where it lies.
     """
 
     def __init__(

@@ -17,18 +17,16 @@ _TRIES = 50  # until a caption differs: one of a single word differs only where 
 class TextDamage(NoiseModel):
     """A share of the captions keep their image and lose their words: replaced, dropped, shuffled.
 
-    Ours: wrong pairs as careless captioning makes them, where the usual noise models mix up good captions. New
-    against caption_level: every pairing stays, so no image is seen with the caption of another and a wrong
-    text belongs to nothing; a pair whose caption is damaged counts as wrong all the same. Words are what white
-    space separates. Each word of a chosen caption is touched with probability `strength`, at least one in any
-    case; a touched word is replaced (50 %) by a random word of a random other caption, dropped (25 %, but one
-    word stays) or shuffled among the words that are (25 %). A damaged caption always differs from what was
-    written, so the realised rate is the nominal one; what cannot differ (no words, no other caption) stays and
-    counts as right.
+    Ours: wrong pairs as careless captioning makes them, where the usual noise models mix up good captions. New against
+    caption_level: every pairing stays, so no image is seen with the caption of another, and a wrong text belongs to no
+    image; a pair whose caption is damaged counts as wrong. Words are what white space separates. Each word of a chosen
+    caption is touched with probability `strength`, and at least one is. A touched word is replaced by a random word of
+    a random other caption (50 %), dropped (25 %, but one word stays), or shuffled among the words to be shuffled
+    (25 %). A damaged caption always differs from what was written, so the realised rate is the nominal one; what
+    cannot differ (no words, no other caption) stays and counts as right.
 
-    rate: share of the captions. strength: share of a caption's words that are touched. At 1 about a quarter of
-    its words are still there, most of them in the wrong place; below, the caption is partly right, and so is
-    its pair.
+    rate: share of the captions. strength: share of a caption's words that are touched. At 1 about a quarter of its
+    words are still there, most of them in the wrong place; below 1 the caption is partly right, and so is its pair.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
 """Tables and figures as pure functions of finished runs; the only import of matplotlib.
 
-`frame` gives the runs as tidy records, `load_report` reads what is to be printed, `render` makes its tables and
-figures, `write_files` and `page.write_page` write them.
+Where a table gets its numbers: `runs.py` reads the cells of the ledger; `rows/` puts the runs into rows, averages over
+seeds and looks up what is published; `reports/` makes a table with its words and figures of that; `tables/` (Markdown,
+LaTeX) and `page/` (HTML) print it. `spec.py` says what a report may ask for, `report.py` goes all the way.
 """
 
-from harness.reporting.formats.markdown import markdown
-from harness.reporting.frame import METRICS, frame
-from harness.reporting.report import render, write_files, write_report
+from harness.reporting.report import format_markdown, render, write_files, write_report
+from harness.reporting.runs import frame
 from harness.reporting.spec import Report, load_report
 
-__all__ = ["METRICS", "Report", "frame", "load_report", "markdown", "render", "write_files", "write_report"]
+__all__ = ["Report", "format_markdown", "frame", "load_report", "render", "write_files", "write_report"]

@@ -21,10 +21,10 @@ method = "Method"
 [values.method]                        # and for its values, in this order
 crcl = "CRCL"
 
-[figure]                               # x and series are axes, y is a metric; other kinds: figure_spec.py
-x = "noise.rate"
+[figure]                               # without it there is no figure; other kinds than lines: see `KINDS`
+x = "noise.rate"                       # without it the first of `rows`
 y = "rsum"
-series = "method"
+series = "method"                      # without it the last of `rows`, where there are several
 
 A report whose figure is of the kind `labels` prints how well labels tell pairs apart, in place of rows and metrics. A
 report about a search has
@@ -35,21 +35,95 @@ in place of grids, rows, metrics, protocol and figure: its trials are the table,
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import MEASURES, Metric
 from harness.grids import find, read_toml
-from harness.reporting.figure_spec import FigureSpec, Labels, Lines, Metric, Split, figure_spec
-from harness.reporting.frame import METRICS
 from harness.spec.explain import explain
 
+Split = Literal["test", "dev"]
 Status = Literal["printed", "quoted", "secondary", "rerun"]
+
+TITLES = {
+    "noise.rate": "Noise",
+    "noise": "Noise model",
+    "method": "Method",
+    "backbone": "Backbone",
+    "dataset": "Dataset",
+    "setting": "Setting",
+    "parameter": "Parameter",
+    "value": "Value",
+    **{name: measure.title for name, measure in MEASURES.items()},
+}
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Drawn(Strict):
+    """What every kind of figure has: which cells it draws, besides the report's own `where`."""
+
+    kind: ClassVar[str]
+
+    where: dict[str, list[Any]] = {}
+
+
+class Scored(Drawn):
+    """A figure of one metric on one split."""
+
+    y: Metric = "rsum"
+    split: Split = "test"
+
+
+class Lines(Scored):
+    """One metric over one axis of numbers, a line for each value of another: kind = "lines"."""
+
+    kind: ClassVar[str] = "lines"
+
+    x: str
+    series: str | None = None
+    panels: str | None = None  # an axis: one panel for each of its values, on one scale
+    highlight: str | None = None  # the value of the series to draw stronger
+
+
+class Bars(Scored):
+    """One metric by the values of one axis, side by side for those of another: kind = "bars"."""
+
+    kind: ClassVar[str] = "bars"
+
+    x: str
+    series: str | None = None
+
+
+class Labels(Drawn):
+    """How similarities and labels of clean and noisy training pairs lie, one row of panels for each value of an axis:
+    kind = "labels"."""
+
+    kind: ClassVar[str] = "labels"
+
+    panels: str
+
+
+class Sensitivity(Scored):
+    """One metric over each hyperparameter of a grid's [vary], one panel each: kind = "sensitivity"."""
+
+    kind: ClassVar[str] = "sensitivity"
+
+
+class Pieces(Scored):
+    """One metric over the number and over the length of the self-refining pieces: kind = "pieces"."""
+
+    kind: ClassVar[str] = "pieces"
+
+
+FigureSpec = Lines | Bars | Labels | Sensitivity | Pieces
+KINDS: dict[str, type[FigureSpec]] = {each.kind: each for each in (Lines, Bars, Labels, Sensitivity, Pieces)}
 
 
 class Key(Strict):
@@ -91,7 +165,7 @@ class Report(Strict):
     values: dict[str, dict[str, str]] = {}
     notes: list[str] = []
     published: PublishedSpec | None = None
-    figure: FigureSpec = Lines()
+    figure: FigureSpec | None = None
 
     @property
     def grouped_by(self) -> list[str]:
@@ -100,35 +174,15 @@ class Report(Strict):
             return self.groups
         return self.rows[:1] if len(self.rows) > 1 else []
 
-    @property
-    def whole(self) -> bool:
-        """Whether all rows are one group."""
-        return not self.grouped_by
-
-    def word(self, axis: str, value: Any) -> str:
+    def word_for(self, axis: str, value: Any) -> str:
         """What is printed for an axis's value; a noise rate in percent."""
         if str(value) in self.values.get(axis, {}):
             return self.values[axis][str(value)]
         return f"{100 * value:g} %" if axis == "noise.rate" else str(value)
 
-    def heading(self, name: str) -> str:
+    def title_of(self, name: str) -> str:
         """What is printed for an axis or a metric."""
-        return self.names.get(name) or HEADINGS.get(name, name)
-
-
-HEADINGS = {
-    "rsum": "rSum",
-    "noise.rate": "Noise",
-    "noise": "Noise model",
-    "method": "Method",
-    "backbone": "Backbone",
-    "dataset": "Dataset",
-    "setting": "Setting",
-    "parameter": "Parameter",
-    "value": "Value",
-}
-HEADINGS |= {name: f"{name[:3]} R@{name.split('_r')[1]}" for name in METRICS if name.split("_r")[-1].isdigit()}
-HEADINGS |= {f"{way}_{rank}r": f"{way} {rank}R" for way in ("i2t", "t2i") for rank in ("med", "mean")}
+        return self.names.get(name) or TITLES.get(name, name)
 
 
 def load_report(word: str | Path) -> Report:
@@ -140,18 +194,44 @@ def load_report(word: str | Path) -> Report:
     path = find(str(word), "reports")
     table = read_toml(path)
     if "figure" in table:
-        table["figure"] = figure_spec(table["figure"], str(path))
+        table["figure"] = read_figure(table["figure"], table.get("rows"), str(path))
     try:
         report = Report(**{"name": path.stem, "folder": path.parent, **table})
     except ValidationError as error:
         raise HarnessError(explain(error, where=str(path), accepted=Report.model_fields)) from None
-    fault = _what_a_table_needs(report) or _what_published_needs(report)
+    fault = _fault_of_kind(report) or _fault_of_published(report)
     if fault:
         raise HarnessError(f"{path}: {fault}")
     return report
 
 
-def _what_a_table_needs(report: Report) -> str:
+def read_figure(table: Any, rows: Any, where: str) -> FigureSpec:
+    """A checked `[figure]`; only the keys of its kind are known.
+
+    Args:
+        table: as written.
+        rows: of the report, which lines take their axes from where the table names none.
+        where: the file, for messages.
+
+    Raises:
+        HarnessError: one line: file, key, value, what is accepted.
+    """
+    if not isinstance(table, dict):
+        raise HarnessError(f"{where}: figure = {table!r}: accepted: a table, [figure]")
+    kind = table.get("kind", Lines.kind)
+    if kind not in KINDS:
+        raise HarnessError(f"{where}: figure.kind = {kind!r}: unknown kind; {suggest(str(kind), KINDS)}")
+    keys = {key: value for key, value in table.items() if key != "kind"}
+    if kind == Lines.kind and isinstance(rows, list) and rows:
+        keys = {"x": rows[0], "series": rows[-1] if len(rows) > 1 else None, **keys}
+    try:
+        return KINDS[kind](**keys)
+    except ValidationError as error:
+        accepted = KINDS[kind].model_fields
+        raise HarnessError(explain(error, where=where, prefix="figure", accepted=accepted)) from None
+
+
+def _fault_of_kind(report: Report) -> str:
     """What is missing for this kind of report, or stands there for another kind; or nothing."""
     given, table = report.model_fields_set, ("rows", "metrics", "protocol")
     if report.sweep is not None:
@@ -167,7 +247,7 @@ def _what_a_table_needs(report: Report) -> str:
     return f'{superfluous[0]}: figure.kind = "labels" prints no recalls; drop it' if superfluous else ""
 
 
-def _what_published_needs(report: Report) -> str:
+def _fault_of_published(report: Report) -> str:
     if report.published is None:
         return ""
     unseen = [metric for metric in report.published.compare if metric not in report.metrics]

@@ -15,6 +15,8 @@ from harness.launch.display import Display
 from harness.launch.engines import Engine
 from harness.launch.pool import POLL, RETRIES, Pool, following, sigterm_as_interrupt, worker_command, write_death
 from harness.ledger import Cell, Ledger
+from harness.ledger.aside import set_aside
+from harness.ledger.comparable import Nothing, Now, differences
 from harness.search.records import TrialRow, winner, write_trials
 from harness.search.spec import Sweep
 from harness.search.study import Study
@@ -44,6 +46,9 @@ class Launcher:
         engine: where the workers run.
         jobs: trials at once.
         worker_options: passed on to `harness cell` (device, precision, ...).
+        now: what lies in the data folder. A trial's cell that is finished on anything else (by another search, say)
+            gives no value.
+        retrain: move such a cell aside and train it again; else the search ends with one line about it.
     """
 
     def __init__(
@@ -56,7 +61,10 @@ class Launcher:
         engine: Engine,
         jobs: int,
         worker_options: Sequence[str] = (),
+        now: Now | None = None,
+        retrain: bool = False,
     ) -> None:
+        self.now, self.retrain = now or Nothing(), retrain
         self.sweep, self.study, self.ledger = sweep, study, ledger
         self.jobs = jobs
         self.pool = Pool(worker_command(data, worker_options), engine)
@@ -71,6 +79,9 @@ class Launcher:
 
         `update` is called every few seconds with the cells, from a thread of its own. KeyboardInterrupt stops the
         workers after their checkpoints; the trials wait for the next launcher.
+
+        Raises:
+            HarnessError: a trial's cell is finished on other data than now; the workers are stopped likewise.
         """
         with (
             sigterm_as_interrupt(),
@@ -82,7 +93,7 @@ class Launcher:
                 while not self._step():
                     self.display.update(self.pool.active)
                     time.sleep(POLL)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, HarnessError):
                 self.pool.stop()
                 raise
             finally:
@@ -133,15 +144,38 @@ class Launcher:
         trial.set_user_attr("fingerprint", cell.fingerprint)
         self.open[trial.number] = _Open(trial, cell, _last_piece(run), set(self._reported(trial)))
         self.display.add(cell)
+        self._make_way(cell)
         if cell not in self.pool:
             self.pool.waiting.append(cell)
         self._write_trials()
+
+    def _make_way(self, cell: Cell) -> None:
+        """Move a cell aside that was finished on other data before, if that is asked for; else refuse it."""
+        why = self._other(cell)
+        if not why:
+            return
+        if not self.retrain:
+            raise HarnessError(
+                f"{cell.name}: its run {cell.fingerprint} was {why}; accepted: a run of what lies there now; "
+                f"`harness sweep {self.sweep.path} --retrain` trains it again and keeps what there is"
+            )
+        path = set_aside(cell, cell.result())
+        if path is not None:
+            self.display.say(f"again   {cell.name}  {why}; what there was is in {path}")
+
+    def _other(self, cell: Cell) -> str:
+        return ", ".join(differences(cell, self.now).values())
 
     def _look(self, one: _Open, died: dict[Cell, str]) -> None:
         """End a trial whose cell has ended or that is pruned; give a cell whose worker died another one."""
         cell, state = one.cell, one.cell.state()
         if state == "done":
-            result = cell.result() or {}
+            result, why = cell.result() or {}, self._other(cell)
+            if why:
+                raise HarnessError(
+                    f"{cell.name}: its run {cell.fingerprint} was {why}: the data changed while the sweep was at work; "
+                    "start it again, and it says what to do"
+                )
             self._end(one, lambda: self.study.complete(one.trial, result["dev"][self.sweep.objective[4:]]))
         elif self._prunable(one):
             self.display.say(f"pruned  {cell.name}  after epoch {max(one.reported) + 1} of its last piece")

@@ -7,14 +7,15 @@ from typing import Any
 
 from filelock import FileLock
 
+from harness.data.now import DataNow
 from harness.errors import HarnessError
 from harness.files import read_json, write_atomic, write_json
 from harness.grids.resolve import resolve_run
-from harness.grids.tables import merge, nested
 from harness.grids.toml import to_toml
 from harness.ledger import Cell, Ledger
+from harness.ledger.comparable import differences
 from harness.search.records import TrialRow, winner
-from harness.search.spec import Sweep, Values
+from harness.search.spec import Sweep, Values, laid_over
 from harness.spec import fingerprint
 from harness.training import Machine
 
@@ -25,8 +26,8 @@ def write_outcome(
 ) -> dict[str, Any]:  # fmt: skip
     """importance.json, NAME_best.toml and summary.json of a sweep whose trials have all ended; gives the summary.
 
-    Written by however many launchers, the test split is scored once: by the first, for the winner, under a lock. A
-    budget raised later may find another winner; whoever was scored stays in `scored`.
+    Several launchers may come here; the first scores the winner on the test split, under a lock, and no other does. A
+    larger budget may find another winner later; the figures of the earlier one stay in `scored`.
 
     Raises:
         HarnessError: no trial has finished, or the winner's network is gone.
@@ -80,7 +81,13 @@ def score_winner(cell: Cell, sweep: Sweep, values: Values, data: Path, machine: 
             f"{network}: the network of the winner is gone; delete {cell.folder} and {sweep.name}'s summary.json, then "
             f"`harness run` the grid {sweep.name}_best.toml beside it"
         )
-    run = resolve_run(_over(sweep.base, values), f"{sweep.path}: the winner")
+    other = differences(cell, DataNow(data)).get("data")
+    if other:
+        raise HarnessError(
+            f"{cell.name}: the winner was {other}; accepted: the test split of the data it was trained on; bring them "
+            f"back (--data), or begin the sweep again with --retrain"
+        )
+    run = resolve_run(laid_over(sweep.base, values), f"{sweep.path}: the winner")
     device = machine.torch_device()
     backbones = [backbone.to(device) for backbone in load_networks(network)]
     return score_test(backbones, open_for(run, data), run, device)[0][0]
@@ -99,13 +106,7 @@ def best_toml(sweep: Sweep, best: TrialRow, values: Values) -> str:
         "run": {name: value for name, value in sweep.base.items() if name != "seed"},
         "axes": {
             "seed": sweep.seeds,
-            "setting": {name: _over({}, setting) for name, setting in settings.items()},
+            "setting": {name: laid_over({}, setting) for name, setting in settings.items()},
         },
     }
     return f"# Written by `harness sweep {sweep.name}`. {found}\n{to_toml(grid)}"
-
-
-def _over(run: dict[str, Any], values: Values) -> dict[str, Any]:
-    for name, value in values.items():
-        run = merge(run, nested(name, value))
-    return run

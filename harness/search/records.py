@@ -1,6 +1,6 @@
 """What a sweep leaves in `runs/sweeps/NAME/`, written and read without optuna:
 
-sweep.json        what is searched, with its digest and storage
+sweep.json        what is searched, on which state of the data, with its digest and storage
 trials.csv        a row per trial: number, state, value, a column per parameter, fingerprint, seconds, host
 importance.json   {parameter: share}; empty where there are too few trials
 NAME_best.toml    the winner beside the paper's setting, ready for `harness run`

@@ -26,11 +26,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import MEASURES
 from harness.grids import find, read_toml
 from harness.grids.resolve import resolve_run
 from harness.grids.tables import at, merge, nested
@@ -42,19 +43,21 @@ from harness.spec.run import Strict
 PARTS = ("method", "backbone", "schedule", "augmentation")  # what may be searched: the rest says what is compared
 UNTOUCHED: dict[str, Any] = {"evaluation": {"protocols": []}}  # a trial's worker leaves the test split alone
 
-Objective = Literal[
-    "dev/rsum", "dev/i2t_r1", "dev/i2t_r5", "dev/i2t_r10", "dev/t2i_r1", "dev/t2i_r5", "dev/t2i_r10",
-    "dev/i2t_meanr", "dev/t2i_meanr",
-]  # fmt: skip
+OBJECTIVES = {f"dev/{name}": measure for name, measure in MEASURES.items() if not name.endswith("medr")}  # too coarse
+if TYPE_CHECKING:
+    Objective = str
+else:
+    Objective = Literal[tuple(OBJECTIVES)]
 Sampler = Literal["tpe", "random", "grid", "gp"]
 Values = dict[str, Any]  # key of the space -> value
 
 
 class Pruner(Strict):
-    """When a trial is stopped early: if after `warmup` epochs of its last piece it is below the median of at least
-    `startup` trials at the same epoch, and has not got better for `patience` epochs.
+    """When a trial is stopped early: after `warmup` epochs of its last piece, if it is worse than the median of at
+    least `startup` trials at the same epoch and has not improved for `patience` epochs.
 
-    Only the last piece counts: each piece of CRCL starts a fresh network, so the curve of one says little of the next.
+    Only the last piece counts: each piece of CRCL starts a fresh network, so the curve of one says little about the
+    next.
     """
 
     name: Literal["none", "median"] = "none"
@@ -96,11 +99,9 @@ class _File(Strict):
 
     @model_validator(mode="after")
     def _the_better_way(self) -> "_File":
-        better = "min" if self.objective.endswith("meanr") else "max"
+        better, word = ("max", "higher") if OBJECTIVES[self.objective].higher_is_better else ("min", "lower")
         if self.direction != better:
-            raise ValueError(
-                f'direction: {self.objective} is the better the {"lower" if better == "min" else "higher"}: "{better}"'
-            )
+            raise ValueError(f'direction: a {word} {self.objective} is better; write direction = "{better}"')
         return self
 
 
@@ -130,7 +131,7 @@ class Sweep:
             HarnessError: these values do not go together.
         """
         where = f"{self.path}: {', '.join(f'{key} = {value}' for key, value in values.items())}"
-        return resolve_run(_laid_over(merge(self.base, UNTOUCHED), values), where)
+        return resolve_run(laid_over(merge(self.base, UNTOUCHED), values), where)
 
     def values(self, labels: Mapping[str, Label]) -> Values:
         """A trial's parameters as values of the run."""
@@ -249,12 +250,13 @@ def _try_the_ends(sweep: Sweep) -> None:
     for key, parameter in sweep.space.items():
         for value in parameter.probes():
             where = f'{sweep.path}: space."{key}" at {value}'
-            resolve_run(_laid_over(base, {**sweep.paper, key: value}), where)
+            resolve_run(laid_over(base, {**sweep.paper, key: value}), where)
         if sweep.sampler == "grid" and parameter.points() is None:
             raise HarnessError(f'{sweep.path}: space."{key}": the sampler "grid" needs a step or choices')
 
 
-def _laid_over(run: dict[str, Any], values: Values) -> dict[str, Any]:
+def laid_over(run: dict[str, Any], values: Values) -> dict[str, Any]:
+    """The table [run] with a trial's values in their places."""
     for key, value in values.items():
         run = merge(run, nested(key, value))
     return run

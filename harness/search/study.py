@@ -22,28 +22,33 @@ from harness.files import read_json, write_json
 from harness.ledger import Claim, claim
 from harness.search.space import Label
 from harness.search.spec import Sweep
+from harness.search.state import LOCK, State, differing, refusal
 from harness.search.storage import failures, open_storage, optuna, password, shown
 from harness.seeds import seed_for
 
 
 class Study:
-    """One launcher's hold on the study; `close` gives its trials to whoever comes next.
+    """The study as one launcher uses it; after `close` another launcher may take over its unfinished trials.
 
     Args:
         sweep: what is searched.
         folder: `runs/sweeps/NAME`, shared by all launchers.
         url: a database; None for what the sweep was begun with, by default a journal in the folder.
+        state: what trials are trained on now, of `state_now`; None where that does not matter.
 
     Raises:
-        HarnessError: the sweep was begun with something else, or the storage does not answer.
+        HarnessError: the sweep was begun with something else or on other data, or the storage does not answer.
     """
 
-    def __init__(self, sweep: Sweep, folder: Path, url: str | None = None) -> None:
+    def __init__(self, sweep: Sweep, folder: Path, url: str | None = None, *, state: State | None = None) -> None:
         self.sweep, self.folder = sweep, folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / ".lock")
+        self._lock = FileLock(folder / LOCK)
         with self._lock:
             old = _begun(sweep, folder, url)
+            why = differing(folder, state) if state else ""
+            if why:
+                raise refusal(sweep, why)
             self.url = url or (old["storage"] if old else None)
             token = old["folder"] if old else uuid.uuid4().hex
             with failures(self.url):
@@ -58,7 +63,7 @@ class Study:
                         "folder; accepted: that folder (--runs), or another storage; or delete the study and run "
                         "this again"
                     )
-                _write_down(sweep, folder, self.url, token)
+                _write_down(sweep, folder, self.url, token, state)
                 if held is None:
                     self._study.set_user_attr("folder", token)
         self.id = uuid.uuid4().hex[:12]
@@ -183,10 +188,11 @@ def _begun(sweep: Sweep, folder: Path, url: str | None) -> dict[str, Any] | None
     return old
 
 
-def _write_down(sweep: Sweep, folder: Path, url: str | None, token: str) -> None:
+def _write_down(sweep: Sweep, folder: Path, url: str | None, token: str, state: State | None) -> None:
     about: dict[str, Any] = {"name": sweep.name, "title": sweep.title, "claim": sweep.claim, "spec": str(sweep.path)}
     about |= {"digest": sweep.digest(), "storage": shown(url), "folder": token}
-    write_json(folder / "sweep.json", {**about, "trials": sweep.trials, "seeds": sweep.seeds, "asked": sweep.asked()})
+    about |= {"trials": sweep.trials, "seeds": sweep.seeds, "asked": sweep.asked(), "state": state}
+    write_json(folder / "sweep.json", about)
 
 
 def _sampler(sweep: Sweep, number: int) -> Any:

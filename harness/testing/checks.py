@@ -1,6 +1,8 @@
 """What is checked of a method, each a function whose AssertionError says what is wrong and where to look."""
 
 import copy
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -214,10 +216,12 @@ def check_two_processes(subject: Subject) -> None:
     run = subject.run(several=True).model_dump_json()
     command = ["-m", "harness.testing.worker", run]
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    _python(*command, str(alone))
+    failed = _python(*command, str(alone))
+    assert not failed, f"one process in float64: {failed}"
     refused = _python(*launcher, *command, str(together))
     if refused:
-        assert "process" in refused, f"two processes: {refused}"
+        assert refused.startswith("error: "), refused
+        assert "processes" in refused, refused
         return
     one, two = (torch.load(path, weights_only=True) for path in (alone, together))
     for what in one:
@@ -289,11 +293,11 @@ class _Batch:
 
 
 def _python(*command: str) -> str:
-    """The last line of what went wrong, or nothing."""
-    import os
-
+    """What went wrong, in a line, or nothing."""
     paths = [str(Path.cwd()), *(path for path in sys.path if path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, timeout=300)
-    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    return "" if done.returncode == 0 else (said or done.stderr.splitlines() or ["ended without a word"])[0]
+    if done.returncode == 0:
+        return ""
+    said = re.findall(r"^error: .*|^(?:\[rank\d+\]: )?[\w.]+(?:Error|Exception|Lost): .*", done.stderr, re.MULTILINE)
+    return str((said or done.stderr.splitlines() or ["it ended without a word"])[0])

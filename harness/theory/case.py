@@ -34,11 +34,11 @@ class Case:
 
 
 def below(claim: str, at: dict[str, float | str], measured: float, bound: float, *, claimed: bool = True) -> Case:
-    """The claim that `measured` is at most `bound`."""
+    """A case that claims that `measured` is at most `bound`."""
     return Case(claim, at, float(measured), float(bound), float(measured / (bound + ROUNDING)), claimed)
 
 
 def equal(claim: str, at: dict[str, float | str], measured: float, theory: float, error: float) -> Case:
-    """The claim that `theory` is what a simulation with standard error `error` estimates."""
+    """A case that claims that `theory` is what a simulation with standard error `error` estimates."""
     deviation = abs(measured - theory) / (DEVIATIONS * error + ROUNDING)
     return Case(claim, at, float(measured), float(theory), float(deviation))

@@ -120,7 +120,7 @@ def needed_to_return(beta: float, epsilon: float) -> float:
 
 
 def chance_of_return(epochs: int, chance: float) -> float:
-    """P(back within so many epochs). chance: P(p >= `needed_to_return`) in one, independent, epoch."""
+    """P(back within `epochs`). chance: P(p >= `needed_to_return`) in one, independent, epoch."""
     return 1 - (1 - chance) ** epochs
 
 

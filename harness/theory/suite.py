@@ -1,4 +1,4 @@
-"""All claims on trial, one after the other."""
+"""All claims tested, one after the other."""
 
 from harness.errors import HarnessError
 from harness.theory.case import Case

@@ -168,7 +168,7 @@ def _log_ending(store: Store, cell: Cell, run_id: str, state: str, ending: str, 
     points: list[records.Point] = []
     result, failure = cell.result(), cell.failure()
     if state == "done" and result is not None:
-        tags |= records.result_tags(result)
+        tags |= {**records.result_tags(result), "group": records.group(cell.spec, result)}
         points = records.result_points(result)
         _log_dataset(store, run_id, result.get("dataset", {}))
     elif failure is not None:

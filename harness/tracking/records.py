@@ -1,5 +1,6 @@
 """A cell's files as MLflow's params, tags and metrics. Pure functions; nothing here knows mlflow."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,20 +37,30 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Tags known before training: what a cell is called, and one tag `axis.NAME` for each axis of its grid.
-
-    `group` is the name without the seed: grouping by it in the pages gives one curve per setting, averaged
-    over seeds.
-    """
-    plain = {key: str(value) for key, value in spec.items() if isinstance(value, str | int | float)}
-    group = " ".join(word for word in spec["cell"].split() if not word.startswith("seed="))
+    """Tags known before training: what a cell is called, and one tag `axis.NAME` for each axis of its grid."""
+    plain = {key: str(value) for key, value in spec.items() if key != "format" and isinstance(value, str | int | float)}
     axes = {f"axis.{name}": _text(value) for name, value in spec["labels"].items()}
-    return {**plain, "group": group, "seed": str(spec["run"]["seed"]), **axes}
+    return {**plain, "group": group(spec), "seed": str(spec["run"]["seed"]), **axes}
+
+
+def group(spec: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> str:
+    """What the pages may average over: the name without the seed, and six digits that stand for everything else.
+
+    They are of every other setting, and at the end of the data and the code too: names are alike where a grid was
+    edited, where an exception makes a cell differ, and where data were mended between two seeds.
+    """
+    name = " ".join(word for word in spec["cell"].split() if not word.startswith("seed="))
+    same: dict[str, Any] = {key: value for key, value in spec["run"].items() if key != "seed"}
+    if result is not None:
+        same |= {"digest": result["dataset"]["digest"], "algorithm": result["algorithm"]}
+    canonical = json.dumps(same, sort_keys=True, separators=(",", ":"))
+    return f"{name} [{hashlib.sha256(canonical.encode()).hexdigest()[:6]}]"
 
 
 def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
     """Tags known at the end: machine, versions, git commit, digests."""
     tags = {key: str(value) for key, value in result.get("environment", {}).items() if value is not None}
+    tags["algorithm"] = str(result["algorithm"])
     if "git_commit" in tags:
         tags["mlflow.source.git.commit"] = tags["git_commit"]
     for part in ("dataset", "noise"):

@@ -183,6 +183,6 @@ def failures(uri: str) -> Iterator[None]:
     except (mlflow().MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise HarnessError(
-            f"tracking store {uri}: {reason}; the runs themselves are safe in their folders: "
-            "when the store is well again, `harness sync` brings it up to date"
+            f"tracking store {uri}: {reason}; the runs are safe in their folders; when the "
+            "store works again, `harness sync` brings it up to date"
         ) from error

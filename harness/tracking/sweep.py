@@ -92,6 +92,8 @@ def _update(store: Store, folder: Path, about: dict[str, Any], figures: SweepFig
     run = store.find_run(name, mark)
     if run is None:
         tags = {"kind": "sweep", "sweep": name, "grid": name, "fingerprint": mark, "digest": about["digest"]}
+        state = about.get("state") or {}
+        tags |= {f"dataset.{key}": str(value) for key, value in state.items() if key == "digest" and value}
         tags |= {"mlflow.source.name": "harness", "mlflow.source.type": "LOCAL", "ledger": str(folder.absolute())}
         run = store.client.create_run(store.experiment(name), tags=tags, run_name=f"sweep {name}")
         _log(store, run.info.run_id, params=records.params(about["asked"]))

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.files import told
+from harness.files import explain_write_error
 
 
 class LabelHistory:
     """`label_history.npy`, float16 (epochs, pairs). Writing an epoch again replaces it, so a resumed run loses none.
 
-    Rows are written, not mapped: on a full disk a map kills the process, a write can be told in a line. 46 epochs of
+    Rows are written, not mapped: on a full disk a map kills the process, a write raises an error. 46 epochs of
     Flickr30K's 145,000 pairs are 13 MB.
     """
 
@@ -33,7 +33,7 @@ class LabelHistory:
                 file.seek(-len(row) * (self.shape[0] - epoch), 2)
                 file.write(row)
         except OSError as error:
-            raise told(error, self.path) from error
+            raise explain_write_error(error, self.path) from error
         except ValueError:
             raise HarnessError(
                 f"{self.path}: not a whole .npy file; delete it, the run goes on without its past"

@@ -261,7 +261,7 @@ def _gathered(encoded: Encoded, count: int) -> Encoded:
     """All rows, of which this process has its share."""
     if world() == 1:
         return encoded
-    return Encoded(gather(encoded.values, count), gather(encoded.lengths, count))
+    return encoded._replace(values=gather(encoded.values, count), lengths=gather(encoded.lengths, count))
 
 
 def backward(loss: Tensor, parameters: list[Tensor] | list[nn.Parameter]) -> None:

@@ -139,7 +139,6 @@ class Trainer:
             if self.at.step < len(round):
                 stopping, due = any_rank(self.stop(), now - saved > self.machine.checkpoint_seconds)
                 if stopping or due:
-                    self.meters.flush()
                     self._save(self.epoch_seconds + now - began)
                     saved = time.monotonic()
                 if stopping:
@@ -279,6 +278,7 @@ class Trainer:
     # -- checkpoint ------------------------------------------------------------------------------------------------
 
     def _save(self, epoch_seconds: float) -> None:
+        self.meters.flush()
         whole = {name: values.whole() for name, values in self.state.items()}
         if rank() == 0:
             self.guard()

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.backbones import Backbone
 from harness.backbones.weights import save_networks
-from harness.data import Dataset
+from harness.data import Dataset, PixelDataset
 from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
@@ -113,6 +113,11 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
     labels, label_report = trainer.labels(), trainer.label_report()
     if claim is None:
         return
+    if dataset.digest() != trainer.data["features or captions"]:
+        raise HarnessError(
+            f"{dataset.folder}: the data changed while this run trained, and its figures would be of neither state; "
+            "bring the old data back to finish it, or `harness run GRID --retrain` trains it on the new"
+        )
     if test:
         write_arrays(cell.path("ranks.npz"), ranks)
     write_arrays(cell.path("pairs.npz"), seen)
@@ -137,6 +142,8 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
                 "images": len(trainer.pairs.split.image_ids),
                 "pairs": len(trainer.pairs),
                 "test_is_dev": dataset.split("test").image_ids == dataset.split("dev").image_ids,
+                "reads": "pixels" if isinstance(dataset, PixelDataset) else "regions",
+                "dev_images": run.evaluation.dev_images or dataset.card.dev_images,
             },
             "environment": environment(machine, trainer.device) | {"imported": provenance(run) or None},
             "seconds": trainer.seconds,

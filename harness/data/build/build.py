@@ -45,7 +45,7 @@ class Recipe:
     pixels: int | None = None
 
 
-def quiet(line: str) -> None:
+def say_nothing(line: str) -> None:
     """Say nothing."""
 
 
@@ -59,7 +59,7 @@ def build_dataset(
     test_from: str = "dev",
     licence: str = "not stated",
     overwrite: bool = False,
-    say: Say = quiet,
+    say: Say = say_nothing,
 ) -> Path:
     """Build a dataset folder from one's own pictures and captions; the same call continues after a kill.
 
@@ -97,11 +97,11 @@ def build_manifest(
     *,
     overwrite: bool = False,
     wait: bool = False,
-    say: Say = quiet,
+    say: Say = say_nothing,
 ) -> Path:
     """`build_dataset` from a manifest; fills counts and shapes into `card`; `wait` for another builder."""
     out = out.absolute()
-    with alone(out, wait=wait):
+    with hold_build(out, wait=wait):
         _build(manifest, images, out, recipe, card, overwrite, say)
         if recipe.pixels is not None:
             add_pixels(out, Pictures(images), recipe.pixels, say=say)
@@ -109,7 +109,7 @@ def build_manifest(
 
 
 @contextmanager
-def alone(out: Path, *, wait: bool) -> Iterator[None]:
+def hold_build(out: Path, *, wait: bool) -> Iterator[None]:
     """The right to build `out`, held by one process at a time; `wait` for another one's end.
 
     Raises:

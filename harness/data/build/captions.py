@@ -51,7 +51,7 @@ def read_captions(file: Path, *, captions_per_image: int | None = None, test_fro
 
     Args:
         file: UTF-8; an image's rows need not be neighbours. Splits are train, dev and, if there is one, test.
-        captions_per_image: take the first so many of each image; without it all images have the same number.
+        captions_per_image: how many of each image to take, the first ones; without it all images have the same number.
         test_from: the split that doubles as test where there are no test rows.
 
     Raises:

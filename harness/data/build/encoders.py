@@ -54,7 +54,7 @@ class Encoder:
         return pool_to_grid(self.feature_map((pixels - self._mean) / self._std).float(), self.grid).cpu()
 
     def digest(self) -> str:
-        """A hash of the weights that feature maps depend on: two encoders of one name are told apart."""
+        """A hash of the weights that feature maps depend on: two encoders of one name differ in it."""
         digest = hashlib.sha256()
         for name, value in self.network.state_dict().items():
             if POOLER not in name:
@@ -182,7 +182,7 @@ def _load(name: str) -> tuple[Any, Any]:
         ) from None
     if lost := [key for key in report["missing_keys"] if POOLER not in key]:
         raise HarnessError(
-            f"encoder {name!r}: the checkpoint lacks {len(lost)} weights, first {lost[0]}: all noise; "
+            f"encoder {name!r}: the checkpoint lacks {len(lost)} weights, first {lost[0]}, which would be random; "
             "accepted: a vision model's own checkpoint"
         )
     return getattr(network, "vision_model", network), processor  # CLIP and its kin: the picture half

@@ -37,7 +37,7 @@ class Pictures:
         self._members |= {member.filename: member for member in self._zip.infolist()}
 
     def check(self, names: Iterable[str]) -> None:
-        """Look at every picture's header, so that a bad one is told before the hours of encoding, not after.
+        """Look at every picture's header, so that a bad one ends the build before the hours of encoding, not after.
 
         Raises:
             HarnessError: counting the missing or unreadable pictures and naming the first.

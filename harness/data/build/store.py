@@ -1,8 +1,8 @@
 """The build on disk: a folder `OUT.partial` that becomes `OUT` by one rename, and continues after a kill.
 
-Features go straight to their place in the `.npy` files, by writes and not through a memory map: on a full
-disk a map kills the process (SIGBUS), a write raises an error that can be told in a line. For the same reason
-the space is reserved before the first picture is encoded.
+Features go straight to their place in the `.npy` files, by writes and not through a memory map: on a full disk a map
+kills the process (SIGBUS), while a write raises an error that makes one line. For the same reason the space is reserved
+before the first picture is encoded.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.files import FULL, read_json, told, write_atomic, write_json
+from harness.files import FULL, explain_write_error, read_json, write_atomic, write_json
 
 PROGRESS = "progress.json"
 SETTINGS = "build.json"  # also what marks a finished folder as made by a build
@@ -118,7 +118,7 @@ class Store:
             while rest:  # an unbuffered write may take less than it is given
                 rest = rest[file.write(rest) :]
         except OSError as error:
-            raise told(error, self.folder) from error
+            raise explain_write_error(error, self.folder) from error
         self.done += len(features)
         self._stamps.update(_lines(stamps))
 
@@ -128,7 +128,7 @@ class Store:
             for file, _ in self._files.values():
                 os.fsync(file.fileno())
         except OSError as error:
-            raise told(error, self.folder) from error
+            raise explain_write_error(error, self.folder) from error
         record = {"settings": self.settings, "done": self.done, "pictures": self._stamps.hexdigest()}
         write_json(self.folder / PROGRESS, record)
 
@@ -148,7 +148,7 @@ class Store:
 
 
 def refuse_other_settings(folder: Path, what: str, former: dict[str, Any], now: dict[str, Any]) -> None:
-    """HarnessError naming the first setting that differs, with its old and new value."""
+    """Raises HarnessError with the first setting that differs, its old and its new value."""
     now = json.loads(json.dumps(now))
     for key in sorted(former.keys() | now.keys()):
         if former.get(key) != now.get(key):

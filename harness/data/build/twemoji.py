@@ -1,12 +1,12 @@
 """The embedded benchmark: emoji pictures (Twemoji) captioned with their names in five languages (from CLDR).
 
-A stand-in for trying things out without a download: its figures never sit beside those of Flickr30K. Skin
-tone variants are pictures of their own and may lie in different splits: colour and words tell them apart.
+A stand-in for trying things out without a download: its figures are never compared with those of Flickr30K. Skin tone
+variants are pictures of their own and may be in different splits: they differ in colour and words.
 """
 
 from pathlib import Path
 
-from harness.data.build.build import Recipe, Say, alone, build_manifest, quiet
+from harness.data.build.build import Recipe, Say, build_manifest, hold_build, say_nothing
 from harness.data.build.captions import Item, Manifest
 from harness.data.build.extras import require
 from harness.data.build.pictures import Pictures
@@ -31,22 +31,22 @@ PIXELS = 64  # of the 72 that the pictures have: a whole number of CLIP's patche
 RECIPE = Recipe(regions=16, dtype="float16", device="cpu", pixels=PIXELS)
 
 
-def ensure_twemoji(root: Path, *, pixels: bool = False, say: Say = quiet) -> Path:
+def ensure_twemoji(root: Path, *, pixels: bool = False, say: Say = say_nothing) -> Path:
     """The folder `root/twemoji`, built with `RECIPE` if it is not there; of two processes one waits.
 
-    pixels: a folder of before there were any gets them, whatever its features were built with.
+    pixels: a folder that was built without them gets them, and keeps its features.
     """
     out = (root / NAME).absolute()
     if not (out / "card.json").exists():
         return build_twemoji(root, wait=True, say=say)
     if pixels and not has_pixels(out):
-        with alone(out, wait=True):
+        with hold_build(out, wait=True):
             add_pixels(out, Pictures(_folder()), PIXELS, say=say)
     return out
 
 
 def build_twemoji(
-    root: Path, recipe: Recipe = RECIPE, *, overwrite: bool = False, wait: bool = False, say: Say = quiet
+    root: Path, recipe: Recipe = RECIPE, *, overwrite: bool = False, wait: bool = False, say: Say = say_nothing
 ) -> Path:
     """Build `root/twemoji`: 2,944 train, 500 dev and 500 test images of five captions.
 

@@ -1,163 +1,125 @@
-"""A metric over an axis, most often the noise rate, one line a method: ours filled and solid, published hollow and
-dashed."""
+"""A metric over an axis of numbers, one line a method: ours filled and solid, published hollow and dashed."""
 
-import statistics
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from harness.grids import CellSpec
-from harness.reporting.figure_spec import Lines
 from harness.reporting.figures import style
-from harness.reporting.published import Published
-from harness.reporting.spec import Key, Report
-from harness.reporting.table import lookup, places, seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Looks = dict[tuple[str, bool], dict[str, Any]]
 
 COLUMNS = 4  # panels beside each other; more go in rows of three
 
 
 @dataclass
 class Line:
-    """One series: x, mean and spread of ours; x and value as published."""
+    """One line of a panel.
 
-    label: str
+    Attributes:
+        name: what it is called.
+        ours: x, mean and spread over seeds.
+        published: x and value.
+        literature: nothing but published numbers were asked for.
+        strong: drawn stronger than the others.
+    """
+
+    name: str
     ours: list[tuple[float, float, float]] = field(default_factory=list)
     published: list[tuple[float, float]] = field(default_factory=list)
+    literature: bool = False
+    strong: bool = False
+
+    @property
+    def look(self) -> tuple[str, bool]:
+        """What has the same colour and marker in every panel."""
+        return self.name, self.literature
+
+    @property
+    def title(self) -> str:
+        return self.name if self.ours else f"{self.name} (published)"
 
 
-def lines(
-    report: Report,
-    spec: Lines,
-    planned: list[CellSpec],
-    records: pd.DataFrame,
-    published: Published | None,
-    panel: Any = None,
-) -> dict[Any, Line]:
-    """The lines of one panel by the value of their axis; then one for each published row alone."""
-    where = {**report.where, **spec.where, **({spec.panels: [panel]} if spec.panels else {})}
-    found: dict[Any, Line] = {}
-    for (series, x), cells in places(report, planned, [spec.series, spec.x], where).items():
-        line = found.setdefault(series, Line(report.word(spec.series, series)))
-        values = seeds(records, cells, spec.y, spec.split, report.protocol)
-        if values:
-            line.ours.append((float(x), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0))
-        value = lookup(published, cells[0]) if spec.split == "test" else None
-        if value is not None and spec.y in value.metrics:
-            line.published.append((float(x), value.metrics[spec.y]))
-    if published is not None and spec.split == "test" and spec.x == "noise.rate":
-        for key in published.spec.also:
-            if spec.panels == "backbone" and key.backbone != panel:
-                continue
-            for x in sorted({float(c.labels[spec.x]) for c in planned}):
-                value = published.find(key.method, key.backbone, x)
-                if value is not None and spec.y in value.metrics:
-                    also = found.setdefault(key, Line(value.printed_name))
-                    also.published.append((x, value.metrics[spec.y]))
-    return {series: line for series, line in found.items() if line.ours or line.published}
-
-
-def draw(
-    report: Report,
-    spec: Lines,
-    planned: list[CellSpec],
-    records: pd.DataFrame,
-    published: Published | None,
-    subtitle: str,
+def draw_lines(
+    panels: dict[str, list[Line]], title: str, subtitle: str, xlabel: str, ylabel: str, *, percent: bool
 ) -> "Figure":
-    """The figure; with nothing finished yet it says so."""
-    axes_of = [spec.panels, spec.series, spec.x] if spec.panels else [spec.series, spec.x]
-    at = places(report, planned, axes_of, {**report.where, **spec.where})
-    panels = list(dict.fromkeys(place[0] for place in at)) if spec.panels else [None]
-    found = {panel: lines(report, spec, planned, records, published, panel) for panel in panels}
-    every = [line for panel in found.values() for line in panel.values()]
+    """The lines of each panel by its name; with nothing finished yet it says so.
+
+    percent: x is a share, written in percent at every place that has a value.
+    """
+    from matplotlib.lines import Line2D
+
+    every = [line for panel in panels.values() for line in panel]
     if any(line.published for line in every):
         subtitle += "; filled, solid: ours; hollow, dashed: published"
-    looks = _looks(list(dict.fromkeys(series for panel in found.values() for series in panel)))
+    looks = _looks(every)
     if len(panels) == 1:
         made, [axes] = style.figure(7.2, 4.4)
-        style.head(made, report.title, subtitle)
-        _draw_lines(axes, report, spec, found[panels[0]], looks)
+        style.head(made, title, subtitle)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        _draw_panel(axes, every, looks, percent)
         if every:
-            _label(axes, found[panels[0]], spec.highlight, looks)
+            _name_ends(axes, every, looks)
         return made
     columns = len(panels) if len(panels) <= COLUMNS else 3
-    rows = -(-len(panels) // columns)
-    made, several = style.figure(1.0 + 3.0 * columns, 1.4 + 2.9 * rows, rows, columns, sharey=True)
-    style.head(made, report.title, subtitle)
-    for axes in several[len(panels) :]:
-        axes.set_axis_off()
-    for panel, axes in zip(panels, several, strict=False):
-        axes.set_title(report.word(spec.panels or "", panel), fontsize=10)
-        _draw_lines(axes, report, spec, found[panel], looks)
-        if axes not in several[::columns]:
-            axes.set_ylabel("")
-        if axes not in several[-columns:]:
-            axes.set_xlabel("")
-    handles = {
-        line.label if line.ours else f"{line.label} (published)": axes.plot([], [], **looks[series])[0]
-        for panel in found.values()
-        for series, line in panel.items()
-    }
-    style.legend(made, handles)
+    made, several = style.panels(len(panels), columns, 1.0, 3.0, 1.4, 2.9)
+    style.head(made, title, subtitle)
+    bottom = (len(panels) - 1) // columns * columns  # where the last row begins
+    for number, (axes, (name, lines)) in enumerate(zip(several, panels.items(), strict=True)):
+        axes.set_title(name, fontsize=10)
+        axes.set(xlabel=xlabel if number >= bottom else "", ylabel="" if number % columns else ylabel)
+        _draw_panel(axes, lines, looks, percent)
+    style.legend(made, {line.title: Line2D([], [], **looks[line.look]) for line in every})
     return made
 
 
-def _draw_lines(
-    axes: "Axes", report: Report, spec: Lines, found: dict[Any, Line], looks: dict[Any, dict[str, Any]]
-) -> None:
-    axes.set_xlabel("Noise rate of the training pairs" if spec.x == "noise.rate" else report.heading(spec.x))
-    axes.set_ylabel(f"{report.heading(spec.y)}, {spec.split} split")
-    if not found:
+def _draw_panel(axes: "Axes", lines: list[Line], looks: Looks, percent: bool) -> None:
+    if not lines:
         style.nothing(axes)
         return
-    for series, line in found.items():
-        strong = series == spec.highlight
+    for line in lines:
         if line.published:
             x, y = zip(*line.published, strict=True)
-            axes.plot(x, y, linestyle="--", linewidth=1.1, markerfacecolor="white", zorder=3, **looks[series])
+            axes.plot(x, y, linestyle="--", linewidth=1.1, markerfacecolor="white", zorder=3, **looks[line.look])
         if line.ours:
             x, y, spread = zip(*line.ours, strict=True)
             axes.errorbar(
-                x, y, spread if any(spread) else None, linewidth=2.6 if strong else 1.6, capsize=2.5,
-                elinewidth=1.0, zorder=5 if strong else 4, **looks[series],
+                x, y, spread if any(spread) else None, linewidth=2.6 if line.strong else 1.6, capsize=2.5,
+                elinewidth=1.0, zorder=5 if line.strong else 4, **looks[line.look],
             )  # fmt: skip
-    if spec.x == "noise.rate":
-        ticks = sorted({point[0] for line in found.values() for point in (*line.ours, *line.published)})
+    if percent:
+        ticks = sorted({point[0] for line in lines for point in (*line.ours, *line.published)})
         axes.set_xticks(ticks, [f"{100 * x:g} %" for x in ticks])
 
 
-def _looks(found: list[Any]) -> dict[Any, dict[str, Any]]:
-    """A colour and marker for each line; grey for what only the literature has."""
+def _looks(lines: list[Line]) -> Looks:
+    """A colour and marker for each; grey for what only the literature has."""
     ours = cycle(zip(style.COLOURS, style.MARKERS, strict=True))
     others = cycle(style.MARKERS)
-    looks = {}
-    for series in found:
-        colour, marker = (style.GREY, next(others)) if isinstance(series, Key) else next(ours)
-        looks[series] = {"color": colour, "marker": marker}
+    looks: Looks = {}
+    for line in lines:
+        if line.look not in looks:
+            colour, marker = (style.GREY, next(others)) if line.literature else next(ours)
+            looks[line.look] = {"color": colour, "marker": marker}
     return looks
 
 
-def _label(axes: "Axes", found: dict[Any, Line], highlight: str | None, looks: dict[Any, dict[str, Any]]) -> None:
+def _name_ends(axes: "Axes", lines: list[Line], looks: Looks) -> None:
     """Each line's name at its right end, moved up or down where names would overlap."""
     low, high = axes.get_ylim()
-    ends = [max(line.ours)[:2] if line.ours else max(line.published) for line in found.values()]
+    ends = [max(line.ours)[:2] if line.ours else max(line.published) for line in lines]
     heights = [0.0] * len(ends)
     for x in {x for x, _ in ends}:
         here = [number for number, end in enumerate(ends) if end[0] == x]
         placed = style.spread([ends[number][1] for number in here], 0.058 * (high - low), low, high)
         for number, height in zip(here, placed, strict=True):
             heights[number] = height
-    for (series, line), (x, _), height in zip(found.items(), ends, heights, strict=True):
+    for line, (x, _), height in zip(lines, ends, heights, strict=True):
         axes.annotate(
-            line.label if line.ours else f"{line.label} (published)", (x, height), (10, 0),
-            textcoords="offset points", va="center", color=looks[series]["color"], annotation_clip=False,
-            fontweight="bold" if series == highlight else "normal",
+            line.title, (x, height), (10, 0), textcoords="offset points", va="center", annotation_clip=False,
+            color=looks[line.look]["color"], fontweight="bold" if line.strong else "normal",
         )  # fmt: skip
     axes.set_ylim(low, high)

@@ -2,11 +2,14 @@
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # Okabe and Ito's colours, told apart with every common kind of colour blindness; with black last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -52,6 +55,17 @@ def figure(
         made = Figure(figsize=(width, height), layout="constrained")
         axes = made.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     return made, list(axes.flat)
+
+
+def panels(
+    count: int, columns: int, left: float, wide: float, top: float, high: float, *, narrowest: float = 0.0
+) -> "tuple[Figure, list[Axes]]":
+    """A figure of `count` panels on one scale, `columns` beside each other, each `wide` and `high` (in inches)."""
+    rows = -(-count // columns)
+    made, axes = figure(max(narrowest, left + wide * columns), top + high * rows, rows, columns, sharey=True)
+    for each in axes[count:]:
+        each.set_axis_off()
+    return made, axes[:count]
 
 
 def head(made: "Figure", text: str, subtitle: str = "") -> None:
@@ -106,41 +120,43 @@ def title(axes: "Axes", text: str, subtitle: str = "") -> None:
     )
 
 
-def save(made: "Figure", path: Path) -> None:
-    """PNG (at 160 dots per inch) or SVG by the path's ending, without dates or versions in the file."""
+def save(made: "Figure", file: Path | BinaryIO, kind: Literal["png", "svg"]) -> None:
+    """PNG at 160 dots per inch, or SVG, without dates or versions in the file."""
     import matplotlib
 
-    nothing = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+    nothing = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context(STYLE):
-        made.savefig(path, dpi=160, metadata=nothing)
+        made.savefig(file, format=kind, dpi=160, metadata=nothing)
+
+
+def save_both(made: "Figure", stem: Path) -> list[Path]:
+    """STEM.png and STEM.svg."""
+    kinds: tuple[Literal["png", "svg"], ...] = ("png", "svg")
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    for file, kind in zip(files, kinds, strict=True):
+        save(made, file, kind)
+    return files
+
+
+def ring(axes: "Axes", x: float, y: float) -> "Line2D":
+    """Around a point that stands for something else: the base run, the paper's values."""
+    [drawn] = axes.plot(
+        x, y, "o", markersize=10, markerfacecolor="none", color=COLOURS[1], markeredgewidth=1.6, linestyle="none"
+    )
+    return drawn
 
 
 def spread(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Heights for labels that would like to stand at `wanted` but need `gap` between them, within low..high.
+    """Heights for names that would like to stand at `wanted` but need `gap` between them, within low..high.
 
-    Moves them as little as this needs, keeps their order, and where there is no room makes the gap smaller.
+    Moves them as little as this needs (in the sum of squares), keeps their order, and where there is no room makes the
+    gap smaller.
     """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
-    blocks: list[list[float]] = []  # [sum of the heights that its labels want for the first, how many]
-    for i in order:
-        blocks.append([wanted[i], 1.0])
-        while len(blocks) > 1 and _top(blocks[-2], gap) + gap > blocks[-1][0] / blocks[-1][1] + 1e-12:
-            total, count = blocks.pop()
-            blocks[-1][0] += total - count * blocks[-1][1] * gap
-            blocks[-1][1] += count
-    placed = [total / count + step * gap for total, count in blocks for step in range(int(count))]
-    ceiling = high
-    for place in reversed(range(len(placed))):
-        placed[place] = min(placed[place], ceiling)
-        ceiling = placed[place] - gap
-    floor = low
-    for place in range(len(placed)):
-        placed[place] = max(placed[place], floor)
-        floor = placed[place] + gap
-    heights = dict(zip(order, placed, strict=True))
-    return [heights[number] for number in range(len(wanted))]
+    from sklearn.isotonic import isotonic_regression
 
-
-def _top(block: list[float], gap: float) -> float:
-    return block[0] / block[1] + (block[1] - 1) * gap
+    order = np.argsort(wanted, kind="stable")
+    steps = min(gap, (high - low) / max(len(wanted) - 1, 1)) * np.arange(len(wanted))
+    placed = isotonic_regression(np.array(wanted)[order] - steps, y_min=low, y_max=high - max(steps, default=0)) + steps
+    heights = np.empty(len(wanted))
+    heights[order] = placed
+    return heights.tolist()

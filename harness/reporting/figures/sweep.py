@@ -6,31 +6,30 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from harness.reporting.figures import style
-from harness.reporting.sweep import PAPER, Trials
+from harness.reporting.trials import PAPER, Trials
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 COLUMNS = 3  # slices beside each other
 FEWEST = 5  # points below which a surface is not drawn through them
 
 
-def draw(title: str, trials: Trials) -> "dict[str, Figure]":
+def draw_sweep(title: str, trials: Trials) -> "dict[str, Figure]":
     """The figures by name: "" is the history; the others are there when there is something to show."""
-    found = {"": history(title, trials)}
+    found = {"": _draw_history(title, trials)}
     if trials.importance:
-        found["importance"] = importance(title, trials)
+        found["importance"] = _draw_importance(title, trials)
     if len(trials.complete):
-        found["slices"] = slices(title, trials)
-    surface = contour(title, trials)
+        found["slices"] = _draw_slices(title, trials)
+    surface = _draw_contour(title, trials)
     if surface is not None:
         found["contour"] = surface
     return found
 
 
-def history(title: str, trials: Trials) -> "Figure":
+def _draw_history(title: str, trials: Trials) -> "Figure":
     """The value of every trial and the best so far."""
     made, [axes] = style.figure(7.2, 3.8)
     done = trials.complete
@@ -39,7 +38,7 @@ def history(title: str, trials: Trials) -> "Figure":
     if done.empty:
         style.nothing(axes, "no finished trials yet")
         return made
-    best = done["value"].cummax() if trials.best == "max" else done["value"].cummin()
+    best = done["value"].cummax() if trials.higher_is_better else done["value"].cummin()
     shown = {}
     [shown["best so far"]] = axes.step(done["number"], best, where="post", color=style.GREY, linewidth=1.4)
     [shown["trial"]] = axes.plot(done["number"], done["value"], "o", color=style.COLOURS[0])
@@ -47,15 +46,15 @@ def history(title: str, trials: Trials) -> "Figure":
     if len(pruned):
         [shown["stopped early"]] = axes.plot(pruned["number"], pruned["value"], "x", color=style.COLOURS[0])
     if trials.paper is not None:
-        shown[f"the paper's values (trial {PAPER})"] = _ring(axes, trials.paper["number"], trials.paper["value"])
+        shown[f"the paper's values (trial {PAPER})"] = style.ring(axes, trials.paper["number"], trials.paper["value"])
     style.legend(made, shown)
     axes.locator_params(axis="x", integer=True)
     return made
 
 
-def importance(title: str, trials: Trials) -> "Figure":
+def _draw_importance(title: str, trials: Trials) -> "Figure":
     """The share of the value's variance that goes with each parameter, as the search estimated it."""
-    names = trials.ranked()
+    names = trials.by_importance()
     made, [axes] = style.figure(7.2, 1.4 + 0.36 * len(names))
     style.head(made, title, f"importance for {trials.objective}, estimated from {len(trials.complete)} trials")
     axes.grid(visible=False)
@@ -68,33 +67,30 @@ def importance(title: str, trials: Trials) -> "Figure":
     return made
 
 
-def slices(title: str, trials: Trials) -> "Figure":
+def _draw_slices(title: str, trials: Trials) -> "Figure":
     """The value over each parameter by itself; the others differ from trial to trial."""
-    names = trials.ranked()
+    names = trials.by_importance()
     columns = min(COLUMNS, len(names))
-    rows = -(-len(names) // columns)
-    made, axes = style.figure(max(5.0, 0.6 + 2.9 * columns), 0.9 + 2.5 * rows, rows, columns, sharey=True)
+    made, axes = style.panels(len(names), columns, 0.6, 2.9, 0.9, 2.5, narrowest=5.0)
     style.head(made, title, "each trial over one parameter, the others as they were; ring: the paper's values")
-    for each in axes[len(names) :]:
-        each.set_axis_off()
     done = trials.complete
-    for number, (name, each) in enumerate(zip(names, axes, strict=False)):
+    for number, (name, each) in enumerate(zip(names, axes, strict=True)):
         each.set_xlabel(name)
         if number % columns == 0:
             each.set_ylabel(trials.objective)
         places = _x(each, trials, name)
         each.plot([places[at] for at in done["number"]], done["value"], "o", color=style.COLOURS[0], alpha=0.8)
         if trials.paper is not None:
-            _ring(each, places[PAPER], trials.paper["value"])
+            style.ring(each, places[PAPER], trials.paper["value"])
     return made
 
 
-def contour(title: str, trials: Trials) -> "Figure | None":
+def _draw_contour(title: str, trials: Trials) -> "Figure | None":
     """The value over the two most important numeric parameters; None where there are not two, or too few trials.
 
     The surface between the trials is interpolated linearly on their triangles.
     """
-    names = [name for name in trials.ranked() if trials.numeric(name)][:2]
+    names = [name for name in trials.by_importance() if trials.is_numeric(name)][:2]
     done = trials.complete
     if len(names) < 2 or len(done) < FEWEST:
         return None
@@ -117,7 +113,7 @@ def contour(title: str, trials: Trials) -> "Figure | None":
     _scale(axes, "x", names[0] in trials.log)
     _scale(axes, "y", names[1] in trials.log)
     if trials.paper is not None:
-        _ring(axes, *(float(trials.paper[name]) for name in names))
+        style.ring(axes, *(float(trials.paper[name]) for name in names))
     axes.use_sticky_edges = False
     axes.margins(0.04)
     axes.set(xlabel=names[0], ylabel=names[1])
@@ -139,17 +135,10 @@ def _scale(axes: "Axes", which: Literal["x", "y"], log: bool) -> None:
 def _x(axes: "Axes", trials: Trials, name: str) -> "dict[int, float]":
     """Trial number -> place on a parameter's axis, which is made to fit; words stand in the order of the alphabet."""
     numbers, values = trials.complete["number"].tolist(), trials.complete[name].tolist()
-    if trials.numeric(name):
+    if trials.is_numeric(name):
         _scale(axes, "x", name in trials.log)
         return dict(zip(numbers, map(float, values), strict=True))
     words = sorted(set(map(str, values)))
     axes.set_xticks(range(len(words)), words, rotation=35, ha="right")
     axes.set_xlim(-0.5, len(words) - 0.5)
     return {number: float(words.index(str(value))) for number, value in zip(numbers, values, strict=True)}
-
-
-def _ring(axes: "Axes", x: float, y: float) -> "Line2D":
-    [ring] = axes.plot(
-        x, y, "o", markersize=10, markerfacecolor="none", color=style.COLOURS[1], markeredgewidth=1.6, linestyle="none"
-    )
-    return ring

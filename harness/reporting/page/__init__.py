@@ -1,10 +1,8 @@
-"""All reports as one self-contained HTML page that opens from a file: tables to sort, figures, and what stands behind
-every number.
+"""All reports as one HTML page: tables to sort, figures, what stands behind every number, what is missing.
 
-`write_page` puts it together. What the reader sees lies in page.html.jinja with tables.html.jinja, page.css and page.js
-beside this file; the modules prepare what the templates print, and nothing here computes a result.
+Nothing here computes a result; `page.py` puts together what the template page.html.jinja prints.
 """
 
-from harness.reporting.page.builder import write_page
+from harness.reporting.page.page import write_page
 
 __all__ = ["write_page"]

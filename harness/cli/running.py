@@ -1,0 +1,36 @@
+"""What `harness run` and `harness train` say before and after."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.api.running import Ran
+    from harness.grids import Grid
+
+
+def show_plan(grid: "Grid", *, runs: Path, data: Path, retrain: bool) -> None:
+    """What `run_grid` would train."""
+    from harness.data.now import DataNow
+    from harness.launch.retrain import others
+    from harness.ledger import Ledger
+
+    known = {cell.fingerprint: Ledger(runs).cell(cell.fingerprint) for cell in grid.cells}
+    reasons = {other.cell.fingerprint: other.why for other in others(known.values(), DataNow(data))}
+    for cell in grid.cells:
+        state, why = known[cell.fingerprint].state(), reasons.get(cell.fingerprint, "")
+        skip = state == "done" and not (why and retrain)
+        words = f"{state}, {why}" if why else state
+        print(f"{'skip' if skip else 'train':5s} {cell.fingerprint}  {cell.name}  ({words})")
+
+
+def show_end(name: str, ran: Ran) -> int:
+    """How it ended, in a few lines; gives the exit status."""
+    done = len(ran.states) - len(ran.failed) - len(ran.later)
+    other = f" ({ran.other} on other data or code than now)" if ran.other else ""
+    print(f"{name}: {done} of {len(ran.states)} cells done{other}, {len(ran.failed)} failed")
+    if ran.later:
+        print(f"  the budget is spent; {len(ran.later)} cells are not finished, the same command continues them")
+    for cell, state in ran.failed.items():
+        why = (cell.failure() or {}).get("error", f"is {state}; the same command continues it")
+        print(f"  {cell.name}: {why} (log: {cell.path('log.txt')})")
+    return 1 if ran.failed else 0

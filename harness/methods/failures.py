@@ -1,0 +1,50 @@
+"""Known ways in which training fails, looked for in a run's own figures; those of one method lie in a file beside it.
+
+A signature is a plain function over a run: it says whether the failure is there, with the figures that say so.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["found", "not found", "not judged"]
+Judgement = tuple[Verdict, str]  # and the figures in words
+
+FELL = 0.9  # share of the best dev rSum below which the last epoch counts as a fall
+
+
+@dataclass(frozen=True)
+class History:
+    """What a signature may look at.
+
+    Attributes:
+        settings: the run as its spec says it.
+        rows: one for each finished epoch, as in the ledger's metrics.jsonl.
+        rsum: dev rSum of the selected network; None while the run is not finished.
+    """
+
+    settings: Mapping[str, Any]
+    rows: list[dict[str, Any]]
+    rsum: float | None = None
+
+
+# Of a run, and of other finished runs of its method (without their rows).
+Signature = Callable[[History, Iterable[History]], Judgement]
+
+
+def judge(found: bool, figures: str, advice: str) -> Judgement:
+    """Figures, and what to do about them where the failure is there."""
+    return ("found", f"{figures}. {advice}") if found else ("not found", figures)
+
+
+def fall_after_best(run: History, _: Iterable[History]) -> Judgement:
+    """Dev rSum at the end far below its best, within the last piece."""
+    last_piece = [row for row in run.rows if row["piece"] == run.rows[-1]["piece"]]
+    best = max(last_piece, key=lambda row: row["values"]["dev/rsum"])
+    top, end = best["values"]["dev/rsum"], last_piece[-1]["values"]["dev/rsum"]
+    figures = f"best dev rSum {top:.1f} in epoch {best['epoch_in_piece'] + 1} of {len(last_piece)}, {end:.1f} at last"
+    advice = "The network memorises wrong pairs, or training diverges: train fewer epochs"
+    return judge(end < FELL * top, figures, advice)
+
+
+GENERAL: dict[str, Signature] = {"dev retrieval fell after its best epoch": fall_after_best}

@@ -1,0 +1,78 @@
+"""From reports that are rendered, but in no format yet, to one HTML file."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.files import write_atomic
+from harness.reporting.diagnosis import Finding
+from harness.reporting.kit import draw_inline, render_html
+from harness.reporting.page.behind import explain_row, list_common_settings
+from harness.reporting.page.overview import list_facts, list_missing, tally_findings
+from harness.reporting.reports.rendered import Rendered
+
+TEMPLATE = Path(__file__).parent / "page.html.jinja"
+
+
+def write_page(
+    rendered: Sequence[Rendered],
+    out: Path,
+    *,
+    links: Mapping[str, str],
+    findings: Mapping[str, Sequence[Finding]] | None = None,
+    name: str = "index",
+) -> Path:
+    """Write `out/NAME.html`: one file that asks for no other, the same bytes for the same reports and runs.
+
+    Args:
+        rendered: the reports, in the order of the page.
+        out: a folder, made if it is not there.
+        links: fingerprint -> URL of its MLflow run; what is not http or https is left out.
+        findings: fingerprint -> what `diagnosis.diagnose` says of the run; None judges every run here.
+        name: the file's, without its ending.
+
+    Raises:
+        HarnessError: a file of the ledger is not readable, or the disk is full.
+    """
+    links = {run: link for run, link in links.items() if link.startswith(("http://", "https://"))}
+    places = _name_places([each.report.name for each in rendered])
+    runs = {run.fingerprint: run for each in rendered for run in each.runs}
+    text = render_html(
+        TEMPLATE,
+        title=rendered[0].report.title if len(rendered) == 1 else "Results",
+        facts=list_facts(runs, links),
+        parts=[_make_part(each, place, links) for each, place in zip(rendered, places, strict=True)],
+        found=tally_findings(runs, findings),
+        links=links,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{name}.html"
+    write_atomic(file, text.encode())
+    return file
+
+
+def _make_part(each: Rendered, place: str, links: Mapping[str, str]) -> dict[str, Any]:
+    """One report on the page: `place` is its anchor and begins every id in it; `ids`: of the rows of its table."""
+    title = each.report.title
+    ids = [f"{place}-row-{number}" if row.runs or row.published else "" for number, row in enumerate(each.rows)]
+    return {
+        "place": place,
+        "rendered": each,
+        "done": sum(run.state == "done" for run in each.runs),
+        "planned": len(each.runs),
+        "ids": ids,
+        "behind": [explain_row(row, each, links) | {"id": id} for row, id in zip(each.rows, ids, strict=True) if id],
+        "common": list_common_settings(each.runs),
+        "drawings": [draw_inline(made, f"{title}, {name}" if name else title) for name, made in each.figures.items()],
+        "missing": list_missing(each),
+    }
+
+
+def _name_places(names: list[str]) -> list[str]:
+    """An anchor for each report: its name in letters, digits and hyphens, numbered where that makes two the same."""
+    found: list[str] = []
+    for name in names:
+        word = "report-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        found.append(word if word not in found else f"{word}-{len(found)}")
+    return found

@@ -1,0 +1,43 @@
+"""What a report comes to before it is written: a table, words and figures, in no format yet."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from harness.reporting.rows.rows import Row
+from harness.reporting.runs import Run
+from harness.reporting.spec import Report
+from harness.reporting.tables.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One report over the runs that are there.
+
+    Attributes:
+        caption: what a reader must know to compare: dataset, protocol, selection, seeds.
+        table: as printed.
+        rows: what stands behind each row of the table, in their order.
+        numbers: for the CSV, at full precision.
+        notes: what else a reader must know; what is missing and the command that makes it.
+        footnotes: letter -> source of the published numbers that bear it.
+        figures: "" is the report's own, NAME.png; "importance" would be NAME_importance.png.
+    """
+
+    report: Report
+    caption: str
+    table: Table
+    rows: list[Row]
+    numbers: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    footnotes: dict[str, str] = field(default_factory=dict)
+    figures: "dict[str, Figure]" = field(default_factory=dict)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All that stand behind the table, finished or not, each once."""
+        return list({run.fingerprint: run for row in self.rows for run in row.runs}.values())

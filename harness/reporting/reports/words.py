@@ -1,0 +1,177 @@
+"""The sentences around a table: what was measured how, what is missing and what makes it, sources."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness.data.cards import CARDS
+from harness.errors import HarnessError
+from harness.evaluation.bootstrap import METRICS
+from harness.evaluation.protocols import PROTOCOLS
+from harness.reporting.rows.rows import Row
+from harness.reporting.rows.significance import LEVEL, Judged
+from harness.reporting.runs import Run
+from harness.reporting.spec import Report
+from harness.reporting.tables.numbers import count
+
+# A smoke page looks like any other, and its best method is chance.
+SMOKE = "A smoke run is cut in size and epochs: it shows that everything works, not which method is best."
+LISTED = 6  # more missing rows than this are told by one command for the whole grid
+
+SELECTION = {
+    "best_dev_rsum_of_last_piece": "the epoch with the best dev rSum of the last piece of training",
+    "best_dev_rsum": "the epoch with the best dev rSum",
+    "last": "the last epoch",
+}
+BASE_RUN = "(base): the run that the others differ from in one value; the same runs at every hyperparameter."
+
+
+def name_dataset(report: Report, runs: Iterable[Run]) -> str:
+    """The one dataset of a report.
+
+    Raises:
+        HarnessError: its grids have several; their numbers must not stand in one table.
+    """
+    names = sorted({run.spec.run.dataset for run in runs})
+    if len(names) > 1:
+        raise HarnessError(f"{report.name}: its cells are on {' and '.join(names)}; a table is on one dataset")
+    return names[0]
+
+
+def title_dataset(name: str) -> str:
+    return CARDS[name].title if name in CARDS and CARDS[name].title else name
+
+
+def join_sentences(*sentences: str) -> str:
+    return ". ".join(sentences) + "."
+
+
+def caption_cells(report: Report, rows: Sequence[Row]) -> str:
+    """Dataset, protocol, selection rule, seeds: what a reader must know to compare."""
+    runs = [run for row in rows for run in row.runs]
+    protocol = PROTOCOLS[report.protocol].title if report.protocol in PROTOCOLS else report.protocol
+    counts = sorted({row.n for row in rows if row.n})
+    over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
+    spread = "Mean ± standard deviation" if counts and counts[-1] > 1 else "Values"
+    where = f"test split, protocol {report.protocol}: {protocol}" if report.split == "test" else "dev split"
+    shared = " and ".join(map(report.title_of, report.grouped_by))
+    return join_sentences(
+        report.title,
+        f"Dataset: {title_dataset(name_dataset(report, runs))}",
+        f"Recalls in percent on the {where}; {name_noise(runs)}",
+        f"The network scored is that of {name_selection(runs)}; {_explain_test(runs)}",
+        f"{spread} over {over} seed{'' if counts == [1] else 's'}",
+        "Bold: the best of ours" + (f" at each value of {shared}" if shared else ""),
+    )
+
+
+def caption_labels(report: Report, rows: Sequence[Row]) -> str:
+    """As `caption_cells`, of a report about labels."""
+    runs = [run for row in rows for run in row.runs]
+    return join_sentences(
+        report.title,
+        subtitle_figure(report, rows),
+        f"The network is that of {name_selection(runs)}; {name_noise(runs)}",
+        "AUC: the chance that a clean pair stands above a noisy one",
+        "Mean and standard deviation over the seeds",
+    )
+
+
+def name_noise(runs: Sequence[Run]) -> str:
+    """Which noise the training pairs carry."""
+    if all(run.spec.run.dataset in CARDS and CARDS[run.spec.run.dataset].noise == "real" for run in runs):
+        return "the training pairs carry real noise and none is added"
+    kinds = sorted({hyphenate(run.spec.run.noise.name) for run in runs})
+    return f"{', '.join(kinds)} noise in the training split alone"
+
+
+def hyphenate(noise: str) -> str:
+    """A noise model's name before the word "noise"."""
+    return "from an index file" if noise == "index_file" else noise.replace("_", "-")
+
+
+def name_selection(runs: Iterable[Run]) -> str:
+    return " or ".join(sorted({SELECTION[run.spec.run.evaluation.selection] for run in runs}))
+
+
+def explain_marks(report: Report, judged: Judged) -> list[str]:
+    """What the daggers of a table say, what they do not, and what could not be judged."""
+    notes = []
+    if judged.comparisons:
+        marked = (
+            "† not distinguishable from the best of its group"
+            if judged.tied
+            else "Every row judged is distinguishable from the best of its group"
+        )
+        notes.append(
+            f"{marked}: paired bootstrap over the test images with {judged.resamples:,} resamples, "
+            f"p {'≥' if judged.tied else '<'} {LEVEL:g} after Holm's correction for the "
+            f"{count(judged.comparisons, 'comparison')} of a column. It speaks of other test images for these "
+            "networks; how much training varies is the spread over seeds."
+        )
+    if judged.unjudged:
+        names = list(judged.unjudged)
+        listed = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+        why = "ranks of single test queries (ranks.npz) on the same data" if report.split == "test" else "ranks on dev"
+        notes.append(f"Not judged against the best, because there are no {why}: {listed}.")
+    if judged.comparisons and any(metric not in METRICS for metric in report.metrics):
+        notes.append("Median and mean ranks are not judged.")
+    return notes
+
+
+def count_unscored(report: Report, rows: Iterable[Row]) -> list[str]:
+    """Finished runs that a table has no number of."""
+    lacking = sum(count_states(row.runs)["done"] - row.n for row in rows if row.runs)
+    return [f"{lacking} finished runs are not scored under protocol {report.protocol}."] if lacking else []
+
+
+def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes: Sequence[str]) -> list[str]:
+    """Which rows lack runs, why, and the commands that make them.
+
+    Args:
+        runs: the runs as their grids have them, which know by what place they are asked for.
+        rows: the rows in print.
+        axes: the axes that tell rows apart.
+    """
+    rows = [row for row in rows if row.runs]
+    total = count_states({run.fingerprint: run for row in rows for run in row.runs}.values())
+    lacking = [(row, states) for row in rows if set(states := count_states(row.runs)) - {"done"}]
+    if not lacking:
+        return []
+    lines = [f"{total['done']} of {total.total()} runs are finished; – stands where none is."]
+    commands = [f"harness run {grid}{' --smoke' if report.smoke else ''}" for grid in report.grids]
+    if len(lacking) > LISTED:
+        return [*lines, f"`{' && '.join(commands)}` trains the {total.total() - total['done']} that are missing."]
+    asked = {run.fingerprint: run.spec.labels for run in runs}
+    for row, states in lacking:
+        why = ", ".join(f"{n} {state}" for state, n in sorted(states.items()) if state != "done")
+        place = asked[row.runs[0].fingerprint]
+        only = "".join(f" --only {shlex.quote(f'{axis}={place[axis]}')}" for axis in axes)
+        command = " && ".join(command + only for command in commands)
+        lines.append(f"{' '.join(row.words)}: {why}; `{command}` trains it.")
+    return lines
+
+
+def subtitle_figure(report: Report, rows: Sequence[Row]) -> str:
+    """Under a figure's title: dataset, and how many seeds."""
+    name = name_dataset(report, (run for row in rows for run in row.runs))
+    most = max((row.n for row in rows), default=0)
+    title = CARDS[name].title.split(":")[0] if name in CARDS else name
+    stand_in = "; a stand-in, not a paper's benchmark" if name in CARDS and "stand-in" in CARDS[name].title else ""
+    bars = f"; bars: standard deviation over {most} seeds" if most > 1 else ""
+    return f"{title}{stand_in}{bars}"
+
+
+def count_states(runs: Iterable[Run]) -> Counter[str]:
+    return Counter(run.state for run in runs)
+
+
+def name_footnote(number: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    return (name_footnote(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
+
+
+def _explain_test(runs: Iterable[Run]) -> str:
+    if any(run.dataset.get("test_is_dev") for run in runs):
+        return "there is no test split of its own: dev both selected and is measured, so the figures are optimistic"
+    return "the test split selects nothing"

@@ -1,0 +1,132 @@
+"""The runs behind a report. This is the one place where cells of the ledger are read: tables, figures, words and pages
+take their numbers from `Run`."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.evaluation.bootstrap import Ranks, read_ranks
+from harness.evaluation.measures import MEASURES
+from harness.grids import CellSpec, Grid
+from harness.ledger import Cell, Ledger
+from harness.spec import RunSpec
+from harness.tracking.records import flatten
+
+DEV = "dev"  # stands as the protocol of the dev split, which has one only
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run that a grid plans, finished or not.
+
+    Attributes:
+        spec: its place on the axes of the grid, and what it trains.
+        cell: its folder, which a run that has not begun does not have.
+        result: the ledger's result.json; {} while the run is not finished.
+        failure: why it failed, in one line, or "".
+    """
+
+    spec: CellSpec
+    cell: Cell
+    state: str
+    result: dict[str, Any]
+    failure: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        return self.spec.fingerprint
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return self.result.get("environment") or {}
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """What the run recorded of its data: name, digest, whether dev doubles as test."""
+        return self.result.get("dataset") or {}
+
+    @property
+    def noise_rate(self) -> float | None:
+        """The realised rate."""
+        return (self.result.get("noise") or {}).get("realised_rate")
+
+    @property
+    def seconds(self) -> float:
+        return self.result.get("seconds") or 0.0
+
+    def score(self, metric: str, split: str, protocol: str) -> float | None:
+        """One metric of the selected network on a split, under a protocol (which does not matter on dev)."""
+        scored = self.result.get("dev") if split == "dev" else (self.result.get("test") or {}).get(protocol)
+        return (scored or {}).get(metric)
+
+    def ranks(self, protocol: str) -> Ranks | None:
+        """Of the test queries; None where the run kept none."""
+        return read_ranks(self.cell.path("ranks.npz")).get(protocol)
+
+    def pairs(self) -> dict[str, NDArray[Any]]:
+        """What a finished run knows of each of its training pairs; empty where it kept nothing.
+
+        Arrays (pairs,): `clean` (bool); `similarity`, `match` and, of a method with labels, `label` (float64).
+        """
+        if not self.result or not self.cell.path("pairs.npz").exists():
+            return {}
+        with np.load(self.cell.path("pairs.npz"), allow_pickle=False) as file:
+            found = {name: file[name].astype(np.float64) for name in ("similarity", "match")} | {"clean": file["clean"]}
+        if self.cell.path("labels.npy").exists():
+            found["label"] = np.load(self.cell.path("labels.npy"), allow_pickle=False).astype(np.float64)
+        return found
+
+
+def read_run(spec: CellSpec, ledger: Ledger) -> Run:
+    """A planned run as its cell has it now."""
+    cell = ledger.cell(spec.fingerprint)
+    state = cell.state()
+    result = (cell.result() or {}) if state == "done" else {}
+    failure = (cell.failure() or {}).get("error", "") if state == "failed" else ""
+    return Run(spec, cell, state, result, failure)
+
+
+def read_cell(cell: Cell) -> Run:
+    """A run that no grid plans: an ensemble, a trial of a search."""
+    spec = CellSpec(cell.name, cell.spec["labels"], RunSpec.from_table(cell.spec["run"]), cell.fingerprint)
+    return read_run(spec, Ledger(cell.folder.parent))
+
+
+def read_grids(grids: Iterable[Grid], ledger: Ledger) -> list[Run]:
+    """Every run of some grids once, then what `harness ensemble` scored over cells of theirs."""
+    grids = list(grids)
+    names = {grid.name for grid in grids}
+    planned = {cell.fingerprint: read_run(cell, ledger) for grid in grids for cell in grid.cells}
+    scored = (cell for cell in ledger.cells() if "members" in cell.spec and cell.spec["grid"] in names)
+    ensembles = {cell.fingerprint: read_cell(cell) for cell in scored if cell.state() == "done"}
+    return list({**planned, **ensembles}.values())
+
+
+def frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """The results of all finished runs: a row for each split and evaluation protocol, every setting a dotted column.
+
+    Recalls are in percent, rSum is their sum, time in seconds; a metric that a run does not have is NaN. The rows come
+    in the order of the runs, test before dev.
+    """
+    return pd.DataFrame([record for run in runs if run.result for record in _records(run)])
+
+
+def _records(run: Run) -> Iterator[dict[str, Any]]:
+    about = {"fingerprint": run.fingerprint, "grid": run.cell.spec["grid"], "cell": run.cell.name}
+    about |= dict(flatten(run.spec.run.table()))
+    measured = {
+        "label_auc": run.result.get("labels", {}).get("labels/auc"),
+        "realised_rate": run.noise_rate,
+        "seconds": run.seconds,
+        "device": run.environment.get("device"),
+        "dataset_digest": run.dataset.get("digest"),
+    }
+    scored = [("test", protocol) for protocol in run.result["test"]]
+    scored += [("dev", DEV)] if run.result.get("dev") else []
+    for split, protocol in scored:
+        metrics = {name: run.score(name, split, protocol) for name in MEASURES}
+        yield {**about, "split": split, "protocol": protocol, **metrics, **measured}
