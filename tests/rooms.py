@@ -11,10 +11,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 # Level by level, from the top. A room may import every room below its level; of its own level and above none, but where
 # REASONS names it.
 LEVELS: list[dict[str, str]] = [
-    {
-        "cli": "One module for each verb of the command line, imported when the verb is called.",
-    },
-    {"api": "What `import harness` gives; the verbs of the command line call it too."},
+    {"cli": "One module for each verb of the command line, imported when the verb is called."},
+    {"api": "The functions of `import harness`, which the verbs that train call too."},
     {
         "search": "Searches hyperparameters on dev; a trial is a cell of the ledger.",
         "audit": "Ranks the training pairs of a finished run and shows the ones that look wrong.",
@@ -30,7 +28,7 @@ LEVELS: list[dict[str, str]] = [
         "training": "The one trainer: phases, epochs, rounds and steps; checkpoints and exact resume.",
         "tracking": "Mirrors the ledger in MLflow.",
         "grids": "Reads a declared grid, checks it and expands it into cells.",
-        "losses": "The methods' losses as plain functions, for a loop of one's own.",
+        "losses": "The methods' losses as functions, for a loop of one's own.",
     },
     {
         "methods": "What happens in a step: the loss, and what is kept for each training pair.",

@@ -166,7 +166,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def pretended(grid: Any, **how: Any) -> Ran:
         asked.update(how, grid=grid)
-        return Ran({Cell(how["runs"] / cell.fingerprint): "done" for cell in grid.cells}, {}, {})
+        return Ran({Cell(how["runs"] / cell.fingerprint): "done" for cell in grid.cells}, {}, {}, other=0)
 
     monkeypatch.setattr(training, "run_grid", pretended)
     return asked
@@ -226,7 +226,7 @@ def test_a_failed_run_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     def failing(grid: Any, **how: Any) -> Ran:
         cell = Ledger(how["runs"]).add(grid.cells[0].entry(grid.name))
         cell.write_failure("out of memory", "", {})
-        return Ran({cell: "failed"}, {cell: "failed"}, {})
+        return Ran({cell: "failed"}, {cell: "failed"}, {}, other=0)
 
     monkeypatch.setattr(training, "run_grid", failing)
     with pytest.raises(harness.HarnessError, match=r"failed: out of memory \(log: "):

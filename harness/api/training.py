@@ -42,6 +42,7 @@ class How(Machine, total=False):
     launcher: Literal["local", "slurm", "ray"]  # processes here, Slurm jobs, a Ray cluster; "local"
     profile: Path | None  # TOML file with settings of the launchers
     budget: Annotated[float, Field(gt=0)] | None  # seconds until the workers stop after a checkpoint
+    retrain: bool  # train again what is finished, but on other data or code than now; False
 
 
 class Settings(How, total=False):
@@ -122,7 +123,7 @@ def train(
     kinds = {"method": method, "noise": noise, "backbone": backbone}
     run = {"dataset": dataset, **{kind: _named(kind, given) for kind, given in kinds.items() if given is not None}}
     run |= {key: value for key, value in settings.items() if key not in how}
-    grid = single_run(dict(flatten({**run, **(set or {})})))
+    grid = single_run({**dict(flatten(run)), **dict(flatten(set or {}))})
     (cell,) = run_grid(grid, runs=Path(runs), data=Path(data), **_checked(how, "harness.train")).states
     if failure := cell.failure():
         raise HarnessError(f"{cell.folder}: {cell.name}: failed: {failure['error']} (log: {cell.path('log.txt')})")

@@ -41,7 +41,7 @@ def command(
     has not failed.
     """
     from harness.api.running import run_grid
-    from harness.cli.ending import show_end, show_plan
+    from harness.cli.running import show_end, show_plan
     from harness.grids import load_grid
 
     grid = load_grid(spec, smoke=smoke, only=only, settings=settings)

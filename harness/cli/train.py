@@ -51,7 +51,7 @@ def command(
     as a cell of a grid is: the same command continues it, and trains nothing when it is finished.
     """
     from harness.api.running import run_grid
-    from harness.cli.ending import show_end
+    from harness.cli.running import show_end
     from harness.grids import single_run
     from harness.grids.toml import to_toml
     from harness.ledger import Ledger

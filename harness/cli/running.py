@@ -1,4 +1,4 @@
-"""What a launcher would do, and how it says that it has ended."""
+"""What `harness run` and `harness train` say before and after."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
