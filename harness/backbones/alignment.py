@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from harness.backbones.base import blocks_of, l2_normalise, root, twice
+from harness.backbones.base import blocks_of, l2_normalise, twice
 
 EPS = 1e-8  # in every norm, as in the field's code
 SMOOTH = 9.0  # inverse temperature of the softmax over regions (SCAN's lambda)
@@ -94,7 +94,7 @@ def _norm_over_words(scores: Tensor) -> Tensor:
     The least number keeps the gradient at zero finite, and zero.
     """
     squares = scores.to(torch.promote_types(scores.dtype, torch.float32)).square().sum(dim=1, keepdim=True)
-    return root(squares) if twice() else squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
+    return squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
 
 
 def aligned(weights: Tensor, regions: Tensor, words: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:

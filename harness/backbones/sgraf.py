@@ -47,11 +47,13 @@ from harness.compiling import untraced
 from harness.distributed import gather
 from harness.errors import HarnessError
 
-SHIFT = 1e-6  # by which GSC's release moves an item away from itself: normalising its difference, zero, has no gradient
+# What GSC's release adds to the difference of an item to itself. While the bias is zero, as at the start, that would
+# give a zero vector, at which its way of normalising has no gradient.
+SHIFT = 1e-6
 
 
 class Contexts(NamedTuple):
-    """What queries, captions or again images, are compared with: n images, or texts."""
+    """What queries are compared with: n images, or n texts where texts are the queries, too."""
 
     items: Tensor  # (n, R, embed_dim)
     vectors: Tensor  # (n, embed_dim), global
@@ -169,7 +171,8 @@ class SimilarityReasoning(Backbone):
             return self._walk(contexts, encoded, vectors, local_shift=SHIFT, global_shift=SHIFT)[0]
         if of == "texts":
             vectors = self.text_attention(values, lengths)
-            contexts = Contexts(values + SHIFT, vectors, _attention(values + SHIFT, lengths))
+            moved = values + SHIFT
+            contexts = Contexts(moved, vectors, _attention(moved, lengths))
             return self._walk(contexts, encoded, vectors, global_shift=SHIFT)[0]
         raise HarnessError(
             f"{type(self).__name__}: to compare an Encoded within, it must say what it is of; accepted: of = 'images' "
@@ -225,8 +228,8 @@ class SimilarityReasoning(Backbone):
         local = _shifted(self.local_alignment, local_shift)
         nodes = similarity_nodes(weights, contexts.items, words, whole, *local, groups)
         reasoned = (self.reason(group, *prepared, measure=self.training) for group in nodes)
-        vectors_of_pairs, statistics = zip(*reasoned, strict=True)
-        return self.score(torch.cat(vectors_of_pairs, dim=1)).squeeze(-1), torch.cat(statistics)
+        reasoned_vectors, statistics = zip(*reasoned, strict=True)
+        return self.score(torch.cat(reasoned_vectors, dim=1)).squeeze(-1), torch.cat(statistics)
 
     def _pairs(self, images: Encoded, texts: Encoded) -> Tensor:
         vectors = self.image_attention(images.values, images.lengths)
