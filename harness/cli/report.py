@@ -18,14 +18,14 @@ def _place(name: str) -> tuple[int, str]:
 @options.runs
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
-    help="Folder of the files.",
+    help="The folder to write to.",
 )  # fmt: skip
 @options.smoke
 def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> None:
-    """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it with LaTeX, CSV, PNG and
-    SVG; with no name, write all of reports/.
+    """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV, PNG
+    and SVG. Without a name, write all of reports/.
 
-    OUT/index.html shows them all on one page, OUT/REPORT.html one that was asked for alone. What is not trained yet
+    OUT/index.html shows all reports on one page; a single REPORT is written to OUT/REPORT.html. What is not trained yet
     shows as missing, with the command that trains it.
     """
     from harness.errors import HarnessError

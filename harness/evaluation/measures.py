@@ -1,5 +1,4 @@
-"""What retrieval is measured by. The one list of the metrics: tables, figures, comparisons, searches and the bootstrap
-read it."""
+"""The one list of the metrics of retrieval, which tables, figures, comparisons, searches and the bootstrap read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
