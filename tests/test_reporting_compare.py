@@ -175,7 +175,7 @@ def test_queries_are_numbers_where_the_data_is_not(tmp_path: Path, toy_data: Pat
 
 def test_a_caption_cannot_break_the_table(tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = open_dataset("toy", toy_data)
-    about = {"name": "toy", "digest": dataset.digest()}
+    about = a_dataset(digest=dataset.digest())
     split = replace(dataset.split("test"), texts=[f"a | b {'long ' * 30}" for _ in OWNER])
     monkeypatch.setattr(type(dataset), "split", lambda _self, _name: split)
     a, b = (make_cell(tmp_path, ranks) for ranks in (GOOD, BAD))
@@ -300,7 +300,10 @@ def test_the_same_runs_give_the_same_files(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_what_the_text_says_and_asks_for_no_file(tmp_path: Path) -> None:
-    a, b = make_cell(tmp_path / "runs", GOOD), make_cell(tmp_path / "runs", BAD, beta=0.5, noise={"sha256": "12" * 32})
+    a, b = (
+        make_cell(tmp_path / "runs", GOOD),
+        make_cell(tmp_path / "runs", BAD, beta=0.5, noise={"realised_rate": 0.4, "sha256": "12" * 32}),
+    )
     text, files = write_comparison(a, b, tmp_path / "out", Path("nowhere"))
     page = files[1].read_text()
     assert page.count("<table") == len(re.findall(r"^\|:", text, re.MULTILINE))

@@ -16,10 +16,16 @@ GOOD = {
 
 
 def a_run(
-    root: Path, *, beta: float = 0.8, pieces: tuple[int, ...] = (0, 0, 1, 1), rsum: float | None = 300.0, **values: Any
+    root: Path,
+    *,
+    beta: float = 0.8,
+    pieces: tuple[int, ...] = (0, 0, 1, 1),
+    rsum: float | None = 300.0,
+    method: str = "crcl",
+    **values: Any,
 ) -> Cell:
     """A run whose rows hold GOOD, or for a list in `values` one number per epoch."""
-    run = {"method": {"name": "crcl", "beta": beta}, "seed": 0}
+    run = {"method": {"name": method, "beta": beta}, "seed": 0}
     name = f"{beta}-{len(list(root.glob('*')))}"
     cell = Ledger(root).add({"fingerprint": name, "grid": "g", "cell": name, "labels": {}, "run": run})
     for epoch, piece in enumerate(pieces):
@@ -91,3 +97,12 @@ def test_retrieval_that_fell_after_its_best_epoch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rsum", [None, 1.0])
 def test_a_run_without_an_epoch_is_not_judged(tmp_path: Path, rsum: float | None) -> None:
     assert list(verdicts(a_run(tmp_path, pieces=(), rsum=rsum))) == ["nothing to judge"]
+
+
+def test_another_method_is_judged_by_the_general_signatures_alone(tmp_path: Path) -> None:
+    cell = a_run(tmp_path, method="infonce", **{"labels/share_zero": 0.99, "dev/rsum": [400.0, 50.0, 300.0, 200.0]})
+    assert {name: verdict for name, (verdict, _) in verdicts(cell).items()} == {
+        "dev retrieval fell after its best epoch": "found"
+    }
+    crcl = a_run(tmp_path, beta=0.5)
+    assert verdicts(crcl, [crcl, cell])["a higher beta made things worse"][0] == "not judged"

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from ledger_toys import a_row
 from reporting_toys import make_grid, make_report, rsum_of, train, write_pairs
 
 from harness.cli import report as report_verb
@@ -26,6 +27,7 @@ from harness.ledger import Ledger
 from harness.reporting import frame, load_report, render, write_report
 from harness.reporting.figures.curves import draw_one, figures
 from harness.reporting.figures.style import spread
+from harness.reporting.page import write_page
 from harness.reporting.reports.series import collect_lines
 from harness.reporting.rows.published import Published
 from harness.reporting.runs import read_cell, read_grids
@@ -290,6 +292,56 @@ def test_a_faulty_report_is_one_clear_line(here: Path, changes: dict[str, str], 
     assert "\n" not in str(error.value)
 
 
+def without_noise_axis(here: Path, figure: str = "") -> Path:
+    """A report by method alone over a grid without a noise axis."""
+    make_grid(here)
+    grid = here / "toy.toml"
+    grid.write_text(grid.read_text().replace('"noise.rate" = [0.0, 0.4, 0.8]\n', ""))
+    path = make_report(here, rows='["method"]')
+    path.write_text(path.read_text().replace('[figure]\nhighlight = "crcl"\n', figure))
+    return path
+
+
+def test_without_a_figure_table_a_report_draws_none(here: Path) -> None:
+    report = without_noise_axis(here)
+    files = written(here, report)
+    assert set(files) == {"md", "tex", "csv"}
+    assert [row[0] for row in table(files["md"])] == ["Method", "Triplet", "CRCL_x"]
+    assert "<figure" not in write_page([render(report, Ledger(here / "runs"))], here, links={}).read_text()
+
+
+def test_the_case_of_a_grid_without_a_noise_axis(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shared / "cases" / "report-default-axis")
+    text, files = write_report("r.toml", runs=tmp_path / "runs", out=tmp_path)
+    assert [row[0] for row in table(text)] == ["Method", "infonce", "rcl"]
+    assert [file.suffix for file in files] == [".md", ".tex", ".csv"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        (
+            "[figure]\n",
+            r"lines over 'method', whose values are words, such as 'triplet'; accepted: .*bars",
+        ),
+        ('[figure]\nkind = "sensitivity"\n', r'figure.kind = "sensitivity" needs a grid with a \[vary\]; .* has none'),
+        ('[figure]\nkind = "pieces"\n', r'figure.kind = "pieces" needs a grid with method.pieces in its \[vary\]'),
+    ],
+)
+def test_no_message_names_an_axis_that_nobody_wrote(here: Path, figure: str, message: str) -> None:
+    with pytest.raises(HarnessError, match=message) as error:
+        written(here, without_noise_axis(here, figure))
+    for axis in ("noise.rate", "'parameter'", "'value'"):
+        assert axis not in str(error.value)
+
+
+def test_lines_take_their_axes_from_the_rows(here: Path) -> None:
+    make_grid(here)
+    figure = load_report(make_report(here)).figure
+    assert isinstance(figure, Lines)
+    assert (figure.x, figure.series, figure.highlight) == ("noise.rate", "method", "crcl")
+
+
 def test_stand_in_numbers_never_stand_beside_flickr30k(here: Path) -> None:
     make_grid(here, dataset="twemoji")
     with pytest.raises(HarnessError, match="numbers on flickr30k, the runs are on twemoji"):
@@ -375,12 +427,9 @@ def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(
     assert (here / "out" / "index.html").exists()
 
 
-def row(epoch: int, piece: int, in_piece: int, **values: float | None) -> dict:
-    return {"epoch": epoch, "piece": piece, "epoch_in_piece": in_piece, "values": values, "time": 0.0}
-
-
 def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
-    rows = [row(e, e // 2, e % 2, **{"dev/rsum": 10.0 * e, "labels/auc": None if e == 0 else 0.5}) for e in range(4)]
+    values = [{"dev/rsum": 10.0 * e, "labels/auc": None if e == 0 else 0.5} for e in range(4)]
+    rows = [a_row(e, piece=e // 2, epoch_in_piece=e % 2, values=values[e]) for e in range(4)]
     made = draw_one("a run", rows, {"piece": 1, "epoch": 0})
     above, below = made.axes
     data = [(list(line.get_xdata()), list(line.get_ydata())) for line in above.get_lines()]
@@ -392,11 +441,11 @@ def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
 
 
 def test_a_run_without_labels_has_one_panel_and_one_without_epochs_no_figure(here: Path) -> None:
-    assert len(draw_one("a run", [row(0, 0, 0, **{"dev/rsum": 1.0})]).axes) == 1
+    assert len(draw_one("a run", [a_row(0, values={"dev/rsum": 1.0})]).axes) == 1
     grid = make_grid(here)
     cell = Ledger(here / "runs").add(grid.cells[0].entry("toy"))
     assert figures(cell) == {}
-    cell.append_row(row(0, 0, 0, **{"dev/rsum": 1.0}))
+    cell.append_row(a_row(0, values={"dev/rsum": 1.0}))
     assert list(figures(cell)) == ["curves"]
 
 
