@@ -180,8 +180,12 @@ def members(runs: Path, *results: dict[str, object]) -> list[Cell]:
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        ({"dataset": a_dataset(digest="ef" * 32)}, "were trained on different data (efefefef and cdcdcdcd)"),
-        ({"noise": {"realised_rate": 0.4, "sha256": "12" * 32}}, "on different training pairs (12121212 and abababab)"),
+        ({"dataset": a_dataset(digest="ef" * 32)}, "the data differ (digest cdcdcdcd and efefefef)"),
+        (
+            {"noise": {"realised_rate": 0.4, "sha256": "12" * 32}},
+            "the training pairs differ (noise.npy abababab and 12121212)",
+        ),
+        ({"algorithm": 2}, "trained by version 2 of the code, which is now 1"),
     ],
 )
 def test_an_ensemble_of_members_of_different_data_or_pairs_is_refused(

@@ -13,7 +13,7 @@ from harness.data import PixelDataset, open_dataset
 from harness.data.cards import DatasetCard
 from harness.data.now import DataNow
 from harness.ledger import Cell, Ledger
-from harness.ledger.comparable import Nothing, again, differences, together
+from harness.ledger.comparable import Nothing, Trained, again, apart, differences, outdated, together
 from harness.spec.fingerprint import ALGORITHM
 
 OLD, NEW = "aa" * 32, "bb" * 32
@@ -120,10 +120,45 @@ def test_the_command_that_trains_again(tmp_path: Path) -> None:
     def spec(**changes: Any) -> Cell:
         return Ledger(tmp_path).add(a_spec(f"{len(list(tmp_path.glob('*')))}", **changes))
 
-    assert again(spec(grid="demo")) == "harness run demo --retrain"
-    assert again(spec(grid="demo-smoke")) == "harness run demo --smoke --retrain"
-    assert again(spec(grid="beta", sweep="beta", trial=3)) == "harness sweep beta --retrain"
-    assert again(spec(members=["ab", "cd"])) == "harness ensemble ab cd"
+    assert again(spec(grid="demo")) == "`harness run demo --retrain`"
+    assert again(spec(grid="demo-smoke")) == "`harness run demo --smoke --retrain`"
+    assert again(spec(grid="beta", sweep="beta", trial=3)) == "`harness sweep beta --retrain`"
+    assert again(spec(members=["ab", "cd"])) == "`harness ensemble ab cd`"
+    assert again(spec(grid="train")) == "the same `harness train` with --retrain"
+
+
+# -- two cells against each other ----------------------------------------------------------------------------------
+
+
+def differ(a: Cell, b: Cell, now: Any = None) -> list[str]:
+    first, second = Trained.of([a, b])
+    return list(apart(first, second, now or Nothing()))
+
+
+def test_two_cells_are_apart_by_data_code_or_pairs(tmp_path: Path) -> None:
+    cell = a_cell(tmp_path, OLD)
+    assert differ(cell, a_cell(tmp_path, OLD)) == []
+    assert differ(cell, a_cell(tmp_path, NEW)) == ["data"]
+    assert differ(cell, a_cell(tmp_path, OLD, data={"name": "other"})) == ["data"]
+    assert differ(cell, a_cell(tmp_path, OLD, algorithm=2)) == ["code"]
+    assert differ(cell, a_cell(tmp_path, OLD, pairs="ef" * 32)) == ["training pairs"]
+
+
+def test_pixels_and_regions_are_of_one_state_where_it_lies_there(tmp_path: Path) -> None:
+    regions, pixels, old = a_cell(tmp_path, NEW), a_cell(tmp_path, "cc" * 32, backbone="clip"), a_cell(tmp_path, OLD)
+    assert differ(regions, pixels, HOLDS_NEW) == []
+    assert differ(regions, pixels) == ["data"]
+    assert differ(old, pixels, HOLDS_NEW) == ["data"]
+
+
+def test_an_ensemble_is_outdated_when_a_member_was_trained_again(tmp_path: Path) -> None:
+    members = [a_cell(tmp_path), a_cell(tmp_path)]
+    times = [(member.result() or {})["finished"] for member in members]
+    whole, before = a_cell(tmp_path, members_finished=times), a_cell(tmp_path)
+    assert not any(outdated(seen, Trained.of(members)) for seen in Trained.of([whole, before]))
+    later = [members[0], a_cell(tmp_path, finished="2026-02-01T00:00:00+00:00")]
+    assert outdated(Trained.of([whole])[0], Trained.of(later))
+    assert outdated(Trained.of([before])[0], Trained.of([a_cell(tmp_path, NEW), members[1]]))
 
 
 # -- many cells: which may be averaged -----------------------------------------------------------------------------

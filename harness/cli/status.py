@@ -57,7 +57,8 @@ def command(
     counts = Counter(plan.state for plan in plans)
     states = ", ".join(f"{n} {state}" for state, n in counts.items())
     console.print(f"{grid.name}: {states}; {_cost(plans)}", highlight=False, markup=False)
-    command = f"`harness run {spec}{' --smoke' if smoke else ''} --retrain`"
+    same = f"harness run {spec}{' --smoke' if smoke else ''}"
+    command = f"`{same}` with the same options and --retrain" if only or settings else f"`{same} --retrain`"
     for line in retrain.sentences(others, command):
         console.print(line, style="yellow", highlight=False, markup=False)
 

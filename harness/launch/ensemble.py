@@ -13,7 +13,7 @@ from harness.evaluation import protocols, scoring
 from harness.files import write_arrays
 from harness.ledger import Cell, Claim, Ledger
 from harness.ledger.aside import set_aside
-from harness.ledger.comparable import Now, Trained, again, differences
+from harness.ledger.comparable import Now, Trained, again, apart, differences, outdated
 from harness.spec import RunSpec
 from harness.training import Machine
 from harness.training.data import open_for
@@ -47,11 +47,10 @@ def score_ensemble(
                 "differ in the backbone alone"
             )
     cell = ledger.add(_entry(members, name))
-    scored = cell.result()
-    if scored is not None and not _outdated(scored, members):
-        return cell
-    if scored is not None:
-        set_aside(cell, scored)
+    for scored in Trained.of([cell]):
+        if not outdated(scored, Trained.of(members)):
+            return cell
+        set_aside(cell, scored.result)
     claim = Claim.take(cell.folder)
     if claim is None:
         raise HarnessError(f"{cell.name}: another process is scoring it; wait for it")
@@ -69,24 +68,15 @@ def _refuse_others(members: Sequence[Cell], now: Now) -> None:
         if why:
             raise HarnessError(
                 f"{member.name}: {why}; accepted: members of what lies there now; bring the old data back (--data), or "
-                f"`{again(member)}` trains it again"
+                f"{again(member)} trains it again"
             )
     first, *others = Trained.of(members)
     for other in others:
-        for what, mine, its in (("data", first.digest, other.digest), ("training pairs", first.pairs, other.pairs)):
-            if mine != its and not (what == "data" and first.reads != other.reads):
-                raise HarnessError(
-                    f"{other.cell.name} and {first.cell.name} were trained on different {what} ({its[:8]} and "
-                    f"{mine[:8]}); accepted: members of the same; train one of them again: `{again(other.cell)}`"
-                )
-
-
-def _outdated(scored: dict[str, Any], members: Sequence[Cell]) -> bool:
-    """Whether a member was trained again since: another time of finishing, or, in format 1, other data or pairs."""
-    if "members_finished" in scored:
-        return sorted(scored["members_finished"]) != sorted(seen.result["finished"] for seen in Trained.of(members))
-    first = Trained.of(members)[0]
-    return (scored["dataset"]["digest"], scored["noise"]["sha256"]) != (first.digest, first.pairs)
+        for why in apart(first, other, now).values():
+            raise HarnessError(
+                f"{first.cell.name} and {other.cell.name}: {why}; accepted: members of the same; "
+                f"{again(other.cell)} trains one of them again"
+            )
 
 
 def _entry(members: Sequence[Cell], name: str | None) -> dict[str, Any]:

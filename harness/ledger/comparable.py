@@ -5,7 +5,7 @@ features extracted anew, a card changed, and the cell keeps its name. What it wa
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
@@ -15,6 +15,7 @@ from harness.ledger.cell import Cell
 from harness.spec.fingerprint import ALGORITHM
 
 UNKNOWN = ""
+SINGLE = "train"  # the grid of a run that `harness train` made
 PIXELS_IN_FORMAT_1 = "clip"  # the backbone that read pictures before results said so
 
 
@@ -117,6 +118,35 @@ def differences(cell: Cell, now: Now) -> dict[str, str]:
     return found
 
 
+def apart(a: Trained, b: Trained, now: Now) -> dict[str, str]:
+    """What two finished cells were trained on differently: "data", "code" or "training pairs" -> the words.
+
+    Of a run that reads pixels and one that reads regions the digests differ; whether both are of one state of the
+    folder is known where that state lies there now.
+    """
+    found: dict[str, str] = {}
+    state = now.state(a.data)
+    if a.data != b.data:
+        found["data"] = f"the data sets differ, {a.data} and {b.data}"
+    elif a.reads == b.reads and a.digest != b.digest:
+        found["data"] = f"the data differ (digest {a.digest[:8]} and {b.digest[:8]}): features, captions or vocabulary"
+    elif a.reads != b.reads and not (state and all(state.digests.get(x.reads) == x.digest for x in (a, b))):
+        found["data"] = "one read pixels and one regions, and they are not known to be of one state of the data"
+    versions = [seen.result["algorithm"] for seen in (a, b)]
+    if versions[0] != versions[1]:
+        found["code"] = f"versions {versions[0]} and {versions[1]} of the code trained them"
+    if a.pairs != b.pairs:
+        found["training pairs"] = f"the training pairs differ (noise.npy {a.pairs[:8]} and {b.pairs[:8]})"
+    return found
+
+
+def outdated(ensemble: Trained, members: Sequence[Trained]) -> bool:
+    """Whether a member was trained again since: another time of finishing, or, in format 1, other data or pairs."""
+    if "members_finished" in ensemble.result:
+        return sorted(ensemble.result["members_finished"]) != sorted(seen.result["finished"] for seen in members)
+    return any((seen.digest, seen.pairs) != (ensemble.digest, ensemble.pairs) for seen in members[:1])
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """A finished cell that must not be averaged with the others, and why, in words."""
@@ -210,13 +240,15 @@ class _Question:
 
 
 def again(cell: Cell) -> str:
-    """The command that trains a finished cell again; what is set aside for it is kept."""
+    """The command that trains a finished cell again, as it may stand in a sentence; what is set aside is kept."""
     spec = cell.spec
     if "members" in spec:
-        return f"harness ensemble {' '.join(spec['members'])}"
+        return f"`harness ensemble {' '.join(spec['members'])}`"
     grid, smoke = spec["grid"].removesuffix("-smoke"), spec["grid"].endswith("-smoke")
+    if grid == SINGLE:
+        return f"the same `harness {SINGLE}` with --retrain"
     verb = "sweep" if "sweep" in spec else "run"
-    return f"harness {verb} {grid}{' --smoke' if smoke else ''} --retrain"
+    return f"`harness {verb} {grid}{' --smoke' if smoke else ''} --retrain`"
 
 
 def _short(then: str, there: str) -> str:
