@@ -23,7 +23,7 @@ def show_plan(grid: "Grid", *, runs: Path, data: Path, retrain: bool) -> None:
         print(f"{'skip' if skip else 'train':5s} {cell.fingerprint}  {cell.name}  ({words})")
 
 
-def show_end(name: str, ran: Ran) -> int:
+def show_end(name: str, ran: "Ran") -> int:
     """How it ended, in a few lines; gives the exit status."""
     done = len(ran.states) - len(ran.failed) - len(ran.later)
     other = f" ({ran.other} on other data or code than now)" if ran.other else ""
