@@ -95,6 +95,16 @@ def test_a_row_for_each_epoch(ledger: Ledger) -> None:
     pd.testing.assert_frame_equal(harness.open(ledger.root, done.fingerprint).curves(), curves)
 
 
+def test_what_is_not_there_yet_is_nan(ledger: Ledger) -> None:
+    for cell in ledger.cells():
+        cell.path("result.json").unlink(missing_ok=True)
+        cell.path("metrics.jsonl").unlink(missing_ok=True)
+    runs, curves = harness.runs(ledger.root), harness.curves(ledger.root)
+    assert len(runs) == 2
+    assert runs[["test.rsum", "dev.i2t_r1"]].isna().all(axis=None)
+    assert len(curves["epoch"]) == 0
+
+
 def test_a_run_that_two_grids_share_is_found_by_both(ledger: Ledger, tmp_path: Path) -> None:
     other = write_grid(tmp_path, CRCL_AXES, name="other")  # its one cell is that of seed 0
     (found,) = set(harness.runs(ledger.root, grid=other)["fingerprint"])

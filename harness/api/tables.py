@@ -7,11 +7,15 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import HarnessError, suggest
+from harness.evaluation.measures import MEASURES
 from harness.grids import load_grid
 from harness.grids.rooms import declarations
 from harness.ledger import Cell, Ledger
 from harness.spec import RunSpec
 from harness.tracking.records import flatten
+
+PLACE = ("epoch", "piece", "epoch_in_piece", "step", "seconds")  # of a row of metrics.jsonl
+_UNKNOWN: dict[str, float | None] = dict.fromkeys(MEASURES)
 
 
 def runs(folder: str | Path = "runs", *, grid: str | Path | None = None) -> pd.DataFrame:
@@ -36,7 +40,7 @@ def runs(folder: str | Path = "runs", *, grid: str | Path | None = None) -> pd.D
         - `realised_rate` (share of wrong training pairs), `seconds` (of training), `steps`, `finished` (UTC), `device`,
           `dataset_digest`: figures of two digests are not comparable.
 
-        A run that is not finished has one row, without figures.
+        A run that is not finished has one row, its figures NaN.
 
     Raises:
         HarnessError: there are no runs, or none of this grid; a cell's file is damaged.
@@ -78,9 +82,8 @@ def _curves(cells: list[Cell]) -> pd.DataFrame:
         about = _about(cell)
         for row in cell.rows():
             settings.append(about)
-            place = {key: row[key] for key in ("epoch", "piece", "epoch_in_piece", "step", "seconds")}
-            epochs.append(place | _dotted(row["values"]))
-    return pd.concat([pd.DataFrame(settings), pd.DataFrame(epochs)], axis=1)
+            epochs.append({key: row[key] for key in PLACE} | _dotted(row["values"]))
+    return pd.concat([pd.DataFrame(settings), pd.DataFrame(epochs, columns=None if epochs else list(PLACE))], axis=1)
 
 
 def _cells(root: Path, grid: str | Path | None) -> list[Cell]:
@@ -115,11 +118,10 @@ def _about(cell: Cell) -> dict[str, Any]:
 
 
 def _figures(cell: Cell) -> Iterator[dict[str, Any]]:
-    """One row for each protocol; one without figures while there is no result; one without test where none was asked
-    for (a trial of a search)."""
+    """A row for each protocol; one where test was not asked for (a trial of a search), or nothing is there yet."""
     result = cell.result()
     if result is None:
-        yield {}
+        yield {**_dotted(_UNKNOWN, "test."), **_dotted(_UNKNOWN, "dev.")}
         return
     shared = {
         **_dotted(result["dev"] or {}, "dev."), **_dotted(result["labels"]),
