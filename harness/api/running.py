@@ -70,7 +70,7 @@ def run_grid(
 
     # The workers of a cluster may have another device.
     here = Machine(**(machine if launcher == "local" else {**machine, "device": "auto"}))
-    here.torch_device()  # a missing device is told now, not by every worker
+    here.torch_device()  # a missing device is an error now, not in every worker
     engine = open_engine(launcher, jobs, profile)
     prepare_data(grid.cells, data)
     ledger, now = Ledger(runs), DataNow(data)

@@ -11,8 +11,7 @@ from harness.distributed import total, world
 class WordEncoder(nn.Module):
     """Word embeddings and a BiGRU with averaged directions: tokens (n, L) -> states (n, L, embed_dim).
 
-    Embeddings start uniform in (-0.1, 0.1), as the field's code has them. Packed, so padding costs and
-    changes nothing.
+    Embeddings start uniform in (-0.1, 0.1), as the field's code has them. Packed, so padding costs and changes nothing.
     """
 
     def __init__(self, vocabulary_size: int, word_dim: int, embed_dim: int, *, dropout: float = 0.0) -> None:

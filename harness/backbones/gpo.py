@@ -37,8 +37,7 @@ class GPO(nn.Module):
         self.score = nn.Linear(dim, 1, bias=False)
 
     def weight_table(self, items: int) -> Tensor:
-        """(items, items): row l - 1 holds the weights of a set of l items, largest value first, zero
-        beyond."""
+        """(items, items): row l - 1 holds the weights of a set of l items, largest value first, zero beyond."""
         positions = positional_encoding(items, self.dim).to(self.score.weight).expand(items, -1, -1)
         scores = self.score(self.gru.averaged(positions, torch.arange(1, items + 1))).squeeze(-1)
         mask = length_mask(torch.arange(1, items + 1, device=scores.device), items)

@@ -68,8 +68,7 @@ def _steps(sizes: list[int], backward: bool) -> list[tuple[int, slice]]:
 
 
 def recurrence(gates: Tensor, weight: Tensor, bias: Tensor, sizes: list[int], backward: bool) -> Tensor:
-    """r, z = sigmoid(gates + W h + b), n = tanh(gate + r (W h + b)), h <- n + z (h - n), over packed
-    steps.
+    """r, z = sigmoid(gates + W h + b), n = tanh(gate + r (W h + b)), h <- n + z (h - n), over packed steps.
 
     gates (words, 3 hidden), weight (3 hidden, hidden), bias (3 hidden,) -> states (words, hidden).
     """

@@ -10,8 +10,7 @@ from harness.errors import HarnessError
 
 
 class RegionNorm(nn.Module):
-    """BatchNorm whose channel is the region's place, 1..`regions`: statistics over images and feature
-    channels.
+    """BatchNorm whose channel is the region's place, 1..`regions`: statistics over images and feature channels.
 
     The released model fixes 36 places. Where an image has fewer regions because some were dropped, its k-th
     of l takes the statistics of the place where it is expected to have stood, (k (regions + 1) / (l + 1)),

@@ -119,7 +119,7 @@ class CRCL(Method):
         epsilon: labels below it count as 0; 0 turns the threshold off.
         pieces: epochs of each self-refining piece, the frozen ones included.
         freeze_epochs: first epochs of every piece, in which labels are used but not corrected.
-        freeze_steps: in place of `freeze_epochs`, at least so many optimiser steps, rounded up to epochs.
+        freeze_steps: in place of `freeze_epochs`, the least number of optimiser steps, rounded up to epochs.
         complementary_weight: of C in the loss.
         transform: f.
         exponent: power of the denominators. None: 1 - y_i of each pair. A number: that power for all pairs

@@ -131,8 +131,7 @@ def _tokens(path: Path) -> Iterator[Comparison]:
 
 
 def _forward(path: Path, *, backbone: str) -> Iterator[Comparison]:
-    """Parameters of a small official model, one batch, and what it made of it in evaluation and in
-    training."""
+    """Parameters of a small official model, one batch, and what it made of it in evaluation and in training."""
     from harness.backbones.official import from_official
 
     arrays = _arrays(path)

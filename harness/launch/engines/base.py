@@ -1,7 +1,7 @@
 """What an engine is: it starts one worker process, `harness cell`, for each cell it is given, and knows when it ended.
 
-An engine decides nothing about a cell. Whose cell it is decides the ledger's claim: a worker that finds its cell held
-by another ends with status 3, so several launchers and several engines may be given the same cells.
+An engine decides nothing about a cell. The claim in the cell's folder says who works on it, and a worker that finds the
+cell held by another ends with status 3. So several launchers and several engines may be given the same cells.
 """
 
 import time
@@ -32,7 +32,7 @@ class Worker(ABC):
         """End it without a checkpoint."""
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended within so many seconds."""
+        """Whether it ends within `seconds`."""
         until = time.monotonic() + seconds
         while self.poll() is None:
             if time.monotonic() >= until:
