@@ -53,7 +53,7 @@ def every_pair(
             texts = backbone.encode_texts(batch.tokens, batch.lengths)
             values = measure(backbone.similarity(images, texts, raw=raw)).float().cpu()
             if found is None:
-                found = torch.zeros(pairs, *values.shape[1:])
+                found = torch.zeros(pairs, *values.shape[1:], dtype=torch.float32)
             if start + rank() < len(batches):
                 found[rows] = values
     assert found is not None
