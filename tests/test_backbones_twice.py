@@ -184,6 +184,19 @@ def test_swapped_parameters_are_the_ones_that_are_read(
     assert all(p.grad is None for p in module.parameters())
 
 
+def test_swapped_buffers_are_read_again_when_a_chunk_is_recomputed() -> None:
+    """In evaluation mode SAF's filter reads its running averages in each chunk."""
+    found = []
+    for recompute in (False, True):
+        module, data = Scores(model("saf", chunk=2, recompute=recompute).eval()), batch(4, 4, drop=True)
+        parameters = learnt(module)
+        averages = {name: value + 0.5 for name, value in module.named_buffers() if "running" in name}
+        similarity = functional_call(module, {**parameters, **averages}, (data,))[0]
+        found.append(gradient(loss_of((similarity,), 0), parameters))
+    for again, kept in zip(*found, strict=True):
+        assert torch.equal(again, kept)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vse_infinity", "saf", "sgr"])
 def test_encoders_and_comparison_compile_as_one(name: str) -> None:

@@ -14,8 +14,8 @@ from harness.backbones.base import twice, twice_differentiable
 def recomputed(module: nn.Module, function: Callable[..., Any], *arguments: Any) -> Any:
     """`function(*arguments)`, of which only the result is kept for the backward pass.
 
-    Its second run reads the parameters that `module` has now, though `torch.func.functional_call` may since have
-    given them back, and is differentiable twice if this one is, though it may be in a thread of its own.
+    Its second run reads the parameters and buffers that `module` has now, though `torch.func.functional_call` may
+    since have given them back, and is differentiable twice if this one is, though it may be in a thread of its own.
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
@@ -25,10 +25,13 @@ def recomputed(module: nn.Module, function: Callable[..., Any], *arguments: Any)
 
 
 class _AsNow(AbstractContextManager[None]):
-    """Inside, the parameters of `module` are those that it had when this was made. May be entered again."""
+    """Inside, `module` has the parameters and buffers that it had when this was made. May be entered again."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.now = [(part._parameters, dict(part._parameters)) for part in module.modules()]
+        parts: list[dict[str, Any]] = []
+        for part in module.modules():
+            parts += [part._parameters, part._buffers]
+        self.now = [(held, dict(held)) for held in parts]
         self.twice = twice()
 
     def __enter__(self) -> None:
