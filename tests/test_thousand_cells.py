@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from ledger_toys import IMPORTABLE, a_result, a_row
+from ledger_toys import IMPORTABLE, a_dataset, a_result, a_row
 from toy import harness, write_grid
 
 from harness.cli import status
+from harness.data import open_dataset
+from harness.data.now import DataNow
 from harness.grids import Grid, load_grid
-from harness.launch import pool
+from harness.launch import pool, retrain
 from harness.launch.display import TURNS, Display
 from harness.launch.engines.local import Local
 from harness.launch.estimate import estimate
@@ -71,15 +73,16 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     return load_grid(write_grid(tmp_path_factory.mktemp("grid"), THOUSAND))
 
 
-def begin(grid: Grid, runs: Path, *, done: int) -> list[Cell]:
-    """The grid's cells in a ledger, the first `done` of them done."""
+def begin(grid: Grid, runs: Path, *, done: int, data: Path | None = None) -> list[Cell]:
+    """The grid's cells in a ledger, the first `done` of them done; on what lies in the folder `data`."""
+    about = a_dataset(digest=open_dataset("toy", data).digest()) if data else a_dataset()
     cells = []
     for number, planned in enumerate(grid.cells):
         cell = Ledger(runs).cell(planned.fingerprint)
         cell.folder.mkdir(parents=True)
         cell.path("spec.json").write_text(json.dumps(planned.entry(grid.name)))  # the ledger's own way syncs the disk
         if number < done:
-            result = a_result(test={"full": {"rsum": 320.5}}, seconds=10.0, steps=STEPS)
+            result = a_result(test={"full": {"rsum": 320.5}}, dataset=about, seconds=10.0, steps=STEPS)
             cell.path("result.json").write_text(json.dumps(result))
         cells.append(cell)
     return cells
@@ -114,7 +117,7 @@ def test_a_fresh_process_imports_no_more_than_a_plan_needs(verb: str, grid: Grid
 
 
 def test_its_finished_state_is_seen_in_five_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
-    begin(grid, tmp_path, done=1000)
+    begin(grid, tmp_path, done=1000, data=toy_data)
     began = time.process_time()
     lines = seen(grid, tmp_path, toy_data)
     assert time.process_time() - began < 5
@@ -123,8 +126,22 @@ def test_its_finished_state_is_seen_in_five_seconds(grid: Grid, tmp_path: Path, 
     assert lines[-1] == "toy: 1000 done; 2:46:40 of training"
 
 
+def test_a_thousand_cells_of_other_data_are_seen_as_quickly(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
+    """The data are looked at once, not for each cell."""
+    cells = begin(grid, tmp_path, done=1000)
+    began = time.process_time()
+    found = retrain.others(cells, DataNow(toy_data))
+    assert time.process_time() - began < 2
+    assert len(found) == 1000
+    lines = seen(grid, tmp_path, toy_data)
+    assert all("trained on other data than" in line for line in lines[:1000])
+    assert lines[-1].endswith(
+        f"and 997 more; `harness run {grid.path} --retrain` trains them again and keeps what there is"
+    )
+
+
 def test_status_tells_where_since_when_and_what_is_left(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
-    cells = begin(grid, tmp_path, done=990)
+    cells = begin(grid, tmp_path, done=990, data=toy_data)
     claim = Claim.take(cells[990].folder)
     assert claim is not None
     cells[991].append_row(a_row(0, step=STEPS // 4, seconds=3.0))
