@@ -24,6 +24,7 @@ from harness.errors import HarnessError
 from harness.evaluation.measures import MEASURES
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
+from harness.printing.latex import escape
 from harness.reporting import frame, load_report, render, write_report
 from harness.reporting.figures.curves import draw_one, figures
 from harness.reporting.figures.style import spread
@@ -32,7 +33,6 @@ from harness.reporting.reports.series import collect_lines
 from harness.reporting.rows.published import Published
 from harness.reporting.runs import read_cell, read_grids
 from harness.reporting.spec import Lines
-from harness.reporting.tables.latex import escape
 
 PUBLISHED = """
 [published]
