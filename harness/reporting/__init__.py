@@ -6,7 +6,6 @@ and `page/` print it. `spec.py` says what a report may ask for, `report.py` goes
 """
 
 from harness.reporting.report import format_markdown, render, write_files, write_report
-from harness.reporting.runs import frame
 from harness.reporting.spec import Report, load_report
 
-__all__ = ["Report", "format_markdown", "frame", "load_report", "render", "write_files", "write_report"]
+__all__ = ["Report", "format_markdown", "load_report", "render", "write_files", "write_report"]
