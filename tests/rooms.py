@@ -44,6 +44,7 @@ LEVELS: list[dict[str, str]] = [
         "seeds": "A seed is a hash of what it is for.",
         "files": "Writes a file wholly or not at all.",
         "distributed": "What several training processes exchange.",
+        "printing": "The one model of a table, its formats, and the kit that every page is made of.",
     },
     {
         "errors": "The one exception for what a user can mend.",

@@ -16,10 +16,10 @@ from harness.evaluation.bootstrap import Ranks, compare
 from harness.evaluation.measures import WAYS
 from harness.evaluation.queries import Query, count_wins, find_extremes
 from harness.ledger import Cell, Ledger, claim
+from harness.printing.markdown import markdown
+from harness.printing.table import Section, Table
 from harness.reporting.comparison.compare import compare_runs, tabulate_differing, write_comparison
 from harness.reporting.figures.curves import draw_two
-from harness.reporting.tables.markdown import markdown
-from harness.reporting.tables.table import Section, Table
 
 IMAGES, EACH = 50, 5  # of the test split of tests/synthetic.py
 OWNER = np.repeat(np.arange(IMAGES), EACH)

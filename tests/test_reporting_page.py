@@ -13,13 +13,11 @@ from page_toys import HOSTILE, Elements, hostile_report, search_report, toy_page
 from reporting_toys import rsum_of, write_ranks
 
 from harness.ledger import Ledger
+from harness.printing.numbers import duration
 from harness.reporting.diagnosis import Finding
 from harness.reporting.figures import style
-from harness.reporting.kit import draw_inline
-from harness.reporting.kit.html import mark_inline
 from harness.reporting.page import write_page
 from harness.reporting.reports.rendered import Rendered
-from harness.reporting.tables.numbers import decimal, duration, percent, short
 
 
 def the_page(rendered: list[Rendered], folder: Path, **more) -> Elements:
@@ -158,13 +156,13 @@ def test_a_figure_is_an_image_that_holds_all_of_it() -> None:
     axes[0].plot([1, 2], [3, 4], marker="o")
     axes[0].set_xlabel("epoch")
     axes[0].set_ylabel("dev rSum")
-    drawing = draw_inline(made, HOSTILE)
+    drawing = style.draw_inline(made, HOSTILE)
     head, _, content = drawing.address.partition(",")
     assert head == "data:image/svg+xml;base64"
     assert b"<svg " in base64.b64decode(content)
     assert drawing.words == f"{HOSTILE}: dev rSum against epoch"
     assert drawing.width == 384
-    assert draw_inline(made, HOSTILE) == drawing
+    assert style.draw_inline(made, HOSTILE) == drawing
 
 
 def test_what_is_missing_stands_with_its_commands_and_failures(tmp_path: Path) -> None:
@@ -231,14 +229,3 @@ def test_the_trials_of_a_search_sort_by_value_and_lead_to_their_runs(tmp_path: P
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
-
-
-def test_numbers_as_printed() -> None:
-    assert [decimal(value) for value in (None, 0.0, -0.04, 70.25, -3.14)] == ["", "0.0", "0.0", "70.2", "−3.1"]
-    assert [decimal(value, sign=True) for value in (None, -0.04, 2.0, -2.0)] == ["", "0.0", "+2.0", "−2.0"]
-    assert (decimal(21.5, 0), percent(0.3994), percent(0.83, 0)) == ("22", "39.9 %", "83 %")
-    assert [short(value) for value in (0.123456, [7, 32], None, True, "a")] == ["0.1235", "7-32", "none", "on", "a"]
-
-
-def test_code_and_bold_are_marked_and_everything_else_is_escaped() -> None:
-    assert mark_inline("`a <b>` **c & d** *e* ** f") == "<code>a &lt;b&gt;</code> <strong>c &amp; d</strong> *e* ** f"

@@ -21,18 +21,17 @@ from reporting_toys import make_grid, make_report, rsum_of, train, write_pairs
 from harness.cli import report as report_verb
 from harness.cli import ui as ui_verb
 from harness.errors import HarnessError
-from harness.evaluation.measures import MEASURES
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
-from harness.reporting import frame, load_report, render, write_report
+from harness.printing.latex import escape
+from harness.reporting import load_report, render, write_report
 from harness.reporting.figures.curves import draw_one, figures
 from harness.reporting.figures.style import spread
 from harness.reporting.page import write_page
 from harness.reporting.reports.series import collect_lines
 from harness.reporting.rows.published import Published
-from harness.reporting.runs import read_cell, read_grids
+from harness.reporting.runs import read_grids
 from harness.reporting.spec import Lines
-from harness.reporting.tables.latex import escape
 
 PUBLISHED = """
 [published]
@@ -254,17 +253,6 @@ def test_the_figure_draws_what_the_table_says(here: Path) -> None:
     assert triplet.ours == [pytest.approx(point) for point in ((0.0, 403.0, 3.0), (0.4, 283.0, 3.0), (0.8, 163.0, 3.0))]
     assert crcl.published == [(0.8, 412.2)]
     assert (ncr.ours, ncr.published) == ([], [(0.0, 502.7)])
-
-
-def test_one_row_per_cell_split_and_protocol(here: Path) -> None:
-    ledger = trained(here, make_grid(here), lambda at: at["seed"] == 0)
-    records = frame(read_cell(cell) for cell in ledger.cells())
-    assert len(records) == 12  # 6 cells, test and dev
-    chosen = (records["method.name"] == "crcl") & (records["noise.rate"] == 0.8) & (records["split"] == "test")
-    one = records[chosen].iloc[0]
-    assert (one["rsum"], one["protocol"], one["backbone.name"], one["seed"]) == (320.0, "1k", "vse_infinity", 0)
-    assert (one["label_auc"], one["device"], one["noise.name"]) == (0.9, "cpu", "caption_level")
-    assert set(MEASURES) <= set(records.columns)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.audit.cards import HEIGHT, WIDTH
-from harness.reporting.kit import render_html
-from harness.reporting.tables.numbers import percent
-from harness.reporting.tables.table import Table, plain
+from harness.printing.html import render_html
+from harness.printing.numbers import percent
+from harness.printing.table import Table, plain
 
 
 def render(summary: dict[str, Any], cards: Iterable[dict[str, Any]], notes: list[str]) -> str:

@@ -7,6 +7,9 @@ from harness.data.cards import CARDS
 from harness.files import write_atomic
 from harness.grids import load_grid
 from harness.ledger import Ledger
+from harness.printing.latex import latex
+from harness.printing.markdown import markdown
+from harness.printing.table import Section
 from harness.reporting.figures import style
 from harness.reporting.reports.cells import render_cells
 from harness.reporting.reports.labels import render_labels
@@ -15,9 +18,6 @@ from harness.reporting.reports.sweep import render_sweep
 from harness.reporting.reports.words import SMOKE
 from harness.reporting.runs import Run, read_grids
 from harness.reporting.spec import Labels, Report, load_report
-from harness.reporting.tables.latex import latex
-from harness.reporting.tables.markdown import markdown
-from harness.reporting.tables.table import Section
 
 
 def write_report(word: str | Path, *, runs: Path, out: Path, smoke: bool = False) -> tuple[str, list[Path]]:

@@ -1,22 +1,17 @@
 """The runs behind a report. This is the one place where cells of the ledger are read: tables, figures, words and pages
 take their numbers from `Run`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from harness.evaluation.bootstrap import Ranks, read_ranks
-from harness.evaluation.measures import MEASURES
 from harness.grids import CellSpec, Grid
 from harness.ledger import Cell, Ledger
 from harness.spec import RunSpec
-from harness.tracking.records import flatten
-
-DEV = "dev"  # stands as the protocol of the dev split, which has one only
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,29 +99,3 @@ def read_grids(grids: Iterable[Grid], ledger: Ledger) -> list[Run]:
     scored = (cell for cell in ledger.cells() if "members" in cell.spec and cell.spec["grid"] in names)
     ensembles = {cell.fingerprint: read_cell(cell) for cell in scored if cell.state() == "done"}
     return list({**planned, **ensembles}.values())
-
-
-def frame(runs: Iterable[Run]) -> pd.DataFrame:
-    """The results of all finished runs: a row for each split and evaluation protocol, every setting a dotted column.
-
-    Recalls are in percent, rSum is their sum, time in seconds; a metric that a run does not have is NaN. The rows come
-    in the order of the runs, test before dev.
-    """
-    return pd.DataFrame([record for run in runs if run.result for record in _records(run)])
-
-
-def _records(run: Run) -> Iterator[dict[str, Any]]:
-    about = {"fingerprint": run.fingerprint, "grid": run.cell.spec["grid"], "cell": run.cell.name}
-    about |= dict(flatten(run.spec.run.table()))
-    measured = {
-        "label_auc": run.result.get("labels", {}).get("labels/auc"),
-        "realised_rate": run.noise_rate,
-        "seconds": run.seconds,
-        "device": run.environment.get("device"),
-        "dataset_digest": run.dataset.get("digest"),
-    }
-    scored = [("test", protocol) for protocol in run.result["test"]]
-    scored += [("dev", DEV)] if run.result.get("dev") else []
-    for split, protocol in scored:
-        metrics = {name: run.score(name, split, protocol) for name in MEASURES}
-        yield {**about, "split": split, "protocol": protocol, **metrics, **measured}

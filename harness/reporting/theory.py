@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from harness.files import write_atomic
+from harness.printing.markdown import markdown
+from harness.printing.table import Section, Table, plain
 from harness.reporting.figures import style
 from harness.reporting.figures.theory import draw_bound, draw_momentum
-from harness.reporting.tables.markdown import markdown
-from harness.reporting.tables.table import Section, Table, plain
 from harness.theory import Case
 
 TITLES = ["Claim", "Cases", "Largest measured", "Share of what is allowed", "Holds"]

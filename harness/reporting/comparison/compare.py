@@ -15,12 +15,12 @@ from harness.evaluation.measures import MEASURES, RECALLS, WAYS
 from harness.evaluation.queries import Names, Query, count_wins, find_extremes
 from harness.files import write_atomic
 from harness.ledger import Cell
+from harness.printing.html import render_html
+from harness.printing.markdown import markdown
+from harness.printing.numbers import NOTHING, decimal
+from harness.printing.table import Section, Table, Value, number, plain
 from harness.reporting.figures import style
 from harness.reporting.figures.curves import draw_two
-from harness.reporting.kit import draw_inline, render_html
-from harness.reporting.tables.markdown import markdown
-from harness.reporting.tables.numbers import NOTHING, decimal
-from harness.reporting.tables.table import Section, Table, Value, number, plain
 from harness.tracking.records import flatten
 
 TEMPLATE = Path(__file__).parent / "compare.html.jinja"
@@ -47,7 +47,7 @@ def write_comparison(a: Cell, b: Cell, out: Path, data: Path) -> tuple[str, list
     sections = compare_runs(a, b, data)
     drawn = draw_two(*((cell.name, cell.rows(), (cell.result() or {}).get("best")) for cell in (a, b)))
     words = "dev rSum of both runs over the epochs"
-    drawings = [draw_inline(drawn, words)] if drawn else []
+    drawings = [style.draw_inline(drawn, words)] if drawn else []
     text = markdown(*sections)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / "compare.md", out / "compare.html"]

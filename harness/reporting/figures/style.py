@@ -1,6 +1,9 @@
 """How figures look, and how they are saved so that the same data gives the same bytes."""
 
 import textwrap
+from base64 import b64encode
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -136,6 +139,26 @@ def save_both(made: "Figure", stem: Path) -> list[Path]:
     for file, kind in zip(files, kinds, strict=True):
         save(made, file, kind)
     return files
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as the address of an image that holds all of it, what it shows in words, its width in CSS pixels."""
+
+    address: str
+    words: str
+    width: int
+
+
+def draw_inline(figure: "Figure", name: str) -> Drawing:
+    """A figure for a page, the same bytes for the same figure. `name`: what it is of, for those who cannot see it."""
+    axes = [(each.get_xlabel(), each.get_ylabel()) for each in figure.axes]
+    said = dict.fromkeys(" ".join((f"{y} against {x}" if x and y else x or y).split()) for x, y in axes)
+    words = "; ".join(word for word in said if word)
+    file = BytesIO()
+    save(figure, file, "svg")
+    address = "data:image/svg+xml;base64," + b64encode(file.getvalue()).decode()
+    return Drawing(address, f"{name}: {words}" if words else name, round(96 * figure.get_size_inches()[0]))
 
 
 def ring(axes: "Axes", x: float, y: float) -> "Line2D":

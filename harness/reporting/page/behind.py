@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.printing.numbers import decimal, duration, percent, short
+from harness.printing.table import DAGGER, Column, Table, Value, number
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.words import SELECTION
 from harness.reporting.rows.rows import Entry, Row
 from harness.reporting.runs import Run
 from harness.reporting.spec import Report
-from harness.reporting.tables.numbers import decimal, duration, percent, short
-from harness.reporting.tables.table import DAGGER, Column, Table, Value, number
 from harness.tracking.records import flatten
 
 Facts = list[tuple[str, list[str]]]  # what, and its values as printed

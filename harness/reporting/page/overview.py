@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from harness.methods.failures import Verdict
+from harness.printing.numbers import count, duration, moment
+from harness.printing.table import plain
 from harness.reporting.diagnosis import NOT_BEGUN, Finding, diagnose_all
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.words import count_states
 from harness.reporting.runs import Run
-from harness.reporting.tables.numbers import count, duration, moment
-from harness.reporting.tables.table import plain
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.files import write_atomic
+from harness.printing.html import render_html
 from harness.reporting.diagnosis import Finding
-from harness.reporting.kit import draw_inline, render_html
+from harness.reporting.figures import style
 from harness.reporting.page.behind import explain_row, list_common_settings
 from harness.reporting.page.overview import list_facts, list_missing, tally_findings
 from harness.reporting.reports.rendered import Rendered
@@ -64,7 +65,7 @@ def _make_part(each: Rendered, place: str, links: Mapping[str, str]) -> dict[str
         "ids": ids,
         "behind": [explain_row(row, each, links) | {"id": id} for row, id in zip(each.rows, ids, strict=True) if id],
         "common": list_common_settings(each.runs),
-        "drawings": [draw_inline(made, f"{title}, {name}" if name else title) for name, made in each.figures.items()],
+        "drawings": [style.draw_inline(made, f"{title} {name}".strip()) for name, made in each.figures.items()],
         "missing": list_missing(each),
     }
 

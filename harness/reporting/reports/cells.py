@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from harness.evaluation.measures import MEASURES
+from harness.printing.table import DAGGER, Column, Kind, Table, Value, number
 from harness.reporting.reports import words
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.series import draw_figure
@@ -14,7 +15,6 @@ from harness.reporting.rows.rows import Group, Row, build_rows
 from harness.reporting.rows.significance import judge_rows
 from harness.reporting.runs import Run
 from harness.reporting.spec import Report
-from harness.reporting.tables.table import DAGGER, Column, Kind, Table, Value, number
 
 PARTS: tuple[Kind, ...] = ("ours", "published", "difference")  # columns of a metric that is compared
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from harness.printing.table import Table
 from harness.reporting.rows.rows import Row
 from harness.reporting.runs import Run
 from harness.reporting.spec import Report
-from harness.reporting.tables.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,14 +4,14 @@ from collections import Counter
 
 from harness.grids import find
 from harness.ledger import Ledger
+from harness.printing.numbers import NOTHING, short
+from harness.printing.table import Table, Value, number, plain
 from harness.reporting.figures.sweep import draw_sweep
 from harness.reporting.reports import words
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.rows.rows import Row
 from harness.reporting.runs import read_cell
 from harness.reporting.spec import Report
-from harness.reporting.tables.numbers import NOTHING, short
-from harness.reporting.tables.table import Table, Value, number, plain
 from harness.reporting.trials import PAPER, Trial, Trials, list_trials, read_trials
 
 STATES = {"fail": "failed", "pruned": "stopped early"}  # in words

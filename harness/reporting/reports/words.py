@@ -8,11 +8,11 @@ from harness.data.cards import CARDS
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import METRICS
 from harness.evaluation.protocols import PROTOCOLS
+from harness.printing.numbers import count
 from harness.reporting.rows.rows import Row
 from harness.reporting.rows.significance import LEVEL, Judged
 from harness.reporting.runs import Run
 from harness.reporting.spec import Report
-from harness.reporting.tables.numbers import count
 
 # A smoke page looks like any other, and its best method is chance.
 SMOKE = "A smoke run is cut in size and epochs: it shows that everything works, not which method is best."

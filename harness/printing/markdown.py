@@ -2,7 +2,7 @@
 
 from tabulate import tabulate
 
-from harness.reporting.tables.table import DAGGER, Block, Section, Table, Value
+from harness.printing.table import DAGGER, Block, Section, Table, Value
 
 
 def markdown(*sections: Section) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from harness.reporting.tables.numbers import NOTHING, decimal
+from harness.printing.numbers import NOTHING, decimal
 
 Kind = Literal["word", "number", "ours", "published", "difference"]
 DAGGER = "†"  # marks what is not distinguishable from the best

@@ -1,21 +1,15 @@
-"""One self-contained HTML file: style, script and figures lie in it, and it asks for no other."""
+"""One self-contained HTML file: style, script and pictures lie in it, and it asks for no other."""
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.reporting.figures import style
-from harness.reporting.tables.numbers import count, percent
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from harness.printing.numbers import count, percent
 
 HERE = Path(__file__).parent
 INLINE = re.compile(r"`([^`]*)`|\*\*(.+?)\*\*")
@@ -24,8 +18,8 @@ INLINE = re.compile(r"`([^`]*)`|\*\*(.+?)\*\*")
 def render_html(template: Path, *, title: str, **content: Any) -> str:
     """A page, the same bytes for the same content.
 
-    Whatever comes from data is escaped by the template. The page's policy lets no script run but the kit's and the one
-    beside the template.
+    Whatever comes from data is escaped by the template. The page's policy lets no script run but base.js and the
+    one beside the template.
 
     Args:
         template: NAME.html.jinja, which extends base.html.jinja; NAME.css and NAME.js beside it go into the page.
@@ -33,7 +27,7 @@ def render_html(template: Path, *, title: str, **content: Any) -> str:
         content: what the template prints.
     """
     name = template.name.removesuffix(".html.jinja")
-    style, script = (_read(HERE / f"kit.{kind}", template.parent / f"{name}.{kind}") for kind in ("css", "js"))
+    style, script = (_read(HERE / f"base.{kind}", template.parent / f"{name}.{kind}") for kind in ("css", "js"))
     environment = Environment(
         loader=FileSystemLoader([template.parent, HERE]), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -50,26 +44,6 @@ def mark_inline(text: str) -> Markup:
     return Markup(
         INLINE.sub(lambda m: f"<code>{m[1]}</code>" if m[2] is None else f"<strong>{m[2]}</strong>", str(escape(text)))
     )
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as the address of an image that holds all of it, what it shows in words, its width in CSS pixels."""
-
-    address: str
-    words: str
-    width: int
-
-
-def draw_inline(figure: "Figure", name: str) -> Drawing:
-    """A figure for a page, the same bytes for the same figure. `name`: what it is of, for those who cannot see it."""
-    axes = [(each.get_xlabel(), each.get_ylabel()) for each in figure.axes]
-    said = dict.fromkeys(" ".join((f"{y} against {x}" if x and y else x or y).split()) for x, y in axes)
-    words = "; ".join(word for word in said if word)
-    file = BytesIO()
-    style.save(figure, file, "svg")
-    address = "data:image/svg+xml;base64," + b64encode(file.getvalue()).decode()
-    return Drawing(address, f"{name}: {words}" if words else name, round(96 * figure.get_size_inches()[0]))
 
 
 def _read(*files: Path) -> str:

@@ -1,8 +1,10 @@
-"""One table, printed by every format."""
+"""One table, printed by every format; numbers and words as they are printed everywhere."""
 
-from harness.reporting.tables.latex import latex
-from harness.reporting.tables.markdown import markdown
-from harness.reporting.tables.table import DAGGER, Column, Section, Table, Value, number, plain
+from harness.printing.html import mark_inline
+from harness.printing.latex import latex
+from harness.printing.markdown import markdown
+from harness.printing.numbers import decimal, percent, short
+from harness.printing.table import DAGGER, Column, Section, Table, Value, number, plain
 
 COLUMNS = [
     Column("Noise", "word"), Column("Method", "word"), Column("n"),
@@ -66,3 +68,14 @@ def test_a_plain_table_knows_its_numbers() -> None:
     assert [(column.kind, column.metric) for column in table.columns] == [("word", None), ("number", "")]
     assert [value.sort for value in table.rows[1]] == ["y", ""]
     assert markdown(Section("T", [plain(["a"], [])])).startswith("## T\n\n| a")
+
+
+def test_numbers_as_printed() -> None:
+    assert [decimal(value) for value in (None, 0.0, -0.04, 70.25, -3.14)] == ["", "0.0", "0.0", "70.2", "−3.1"]
+    assert [decimal(value, sign=True) for value in (None, -0.04, 2.0, -2.0)] == ["", "0.0", "+2.0", "−2.0"]
+    assert (decimal(21.5, 0), percent(0.3994), percent(0.83, 0)) == ("22", "39.9 %", "83 %")
+    assert [short(value) for value in (0.123456, [7, 32], None, True, "a")] == ["0.1235", "7-32", "none", "on", "a"]
+
+
+def test_code_and_bold_are_marked_and_everything_else_is_escaped() -> None:
+    assert mark_inline("`a <b>` **c & d** *e* ** f") == "<code>a &lt;b&gt;</code> <strong>c &amp; d</strong> *e* ** f"
