@@ -214,7 +214,7 @@ class Shares(InfoNCE):
 
     def step(self, training: Training, batch: Any, *others: Any) -> dict[str, Tensor]:
         network = training.networks[0]
-        loss = nce(network.scores(batch)).mean() * len(batch.regions)
+        loss = nce(network.scores(batch))[: len(batch.regions)].mean()
         network.learn(loss)
         return {"loss": loss.detach()}
 
