@@ -98,7 +98,7 @@ def test_a_row_known_to_be_wrong_is_never_used() -> None:
 
 def test_numbers_on_another_dataset_are_refused() -> None:
     spec = PublishedSpec(file="flickr30k.csv", noise_kind="caption_level")
-    with pytest.raises(HarnessError, match="numbers on flickr30k, the runs are on twemoji: they must not stand"):
+    with pytest.raises(HarnessError, match="numbers on flickr30k, but the runs are on twemoji, so they"):
         Published(spec, FOLDER, dataset="twemoji", protocol="1k")
 
 

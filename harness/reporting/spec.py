@@ -242,7 +242,7 @@ def _fault_of_kind(report: Report) -> str:
     if missing:
         return f"{missing[0]}: is missing"
     if report.grouped_by != report.rows[: len(report.grouped_by)]:
-        return f"groups = {report.groups}: accepted: the first of rows, {report.rows}, as many as are to be shared"
+        return f"groups = {report.groups}: accepted: the first one or more of rows = {report.rows}, or []"
     superfluous = [key for key in (*table, "groups", "published") if labels and key in given]
     return f'{superfluous[0]}: figure.kind = "labels" prints no recalls; drop it' if superfluous else ""
 

@@ -113,13 +113,7 @@ def title(axes: "Axes", text: str, subtitle: str = "") -> None:
     """A bold title at the left, with a small grey line below it."""
     axes.set_title(text, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=24 if subtitle else 10)
     axes.annotate(
-        subtitle,
-        (0, 1),
-        (0, 8),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=8.5,
-        color=GREY,
+        subtitle, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=GREY
     )
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from harness.printing.numbers import decimal, duration, percent, short
 from harness.printing.table import DAGGER, Column, Table, Value, number
-from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.words import SELECTION
 from harness.reporting.rows.rows import Entry, Row
 from harness.reporting.runs import Run
@@ -15,13 +14,15 @@ from harness.tracking.records import flatten
 Facts = list[tuple[str, list[str]]]  # what, and its values as printed
 
 
-def explain_row(row: Row, rendered: Rendered, links: Mapping[str, str]) -> dict[str, Any]:
-    """Title of a row, table of its runs and of what their numbers come to, facts on how they were made."""
-    report = rendered.report
+def explain_row(row: Row, report: Report, differing: Sequence[str], links: Mapping[str, str]) -> dict[str, Any]:
+    """Title of a row, table of its runs and of what their numbers come to, facts on how they were made.
+
+    differing: the settings in which the runs of the report differ. links: fingerprint -> URL of its MLflow run.
+    """
     columns = [Column("Seed", "word"), *(Column(report.title_of(metric), metric=metric) for metric in report.metrics)]
     columns += [Column("Realised noise"), Column("Time"), Column("Run", "word")]
     runs = [_line(run, report, links.get(run.fingerprint, "")) for run in row.runs]
-    facts = _list_facts(row.runs, _differing_settings(rendered.runs))
+    facts = _list_facts(row.runs, differing)
     if row.published is not None:
         facts.insert(0, ("Published", [f"{row.published.footnote} ({row.published.status})"]))
     if report.metrics:
@@ -32,11 +33,14 @@ def explain_row(row: Row, rendered: Rendered, links: Mapping[str, str]) -> dict[
     return {"title": title, "table": Table(columns, [runs, totals]), "facts": facts}
 
 
-def list_common_settings(runs: Sequence[Run]) -> list[str]:
-    """The dotted settings that all runs share, with their value."""
-    differing = {"seed", *_differing_settings(runs)}
-    shared = flatten(runs[0].spec.run.table()) if runs else ()
-    return [f"{name} = {short(value)}" for name, value in shared if name not in differing]
+def part_settings(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """The dotted settings in which runs differ, and those that all share, with their value; the seed apart, which every
+    line has."""
+    tables = [dict(flatten(run.spec.run.table())) for run in runs]
+    names = dict.fromkeys(name for table in tables for name in table if name != "seed")
+    differing = [name for name in names if len({repr(table.get(name)) for table in tables}) > 1]
+    first = tables[0] if tables else {}
+    return differing, [f"{name} = {short(first[name])}" for name in names if name in first and name not in differing]
 
 
 def _line(run: Run, report: Report, link: str) -> list[Value]:
@@ -68,13 +72,6 @@ def _describe_p(entry: Entry) -> str:
     if entry.best or entry.p is None:
         return "best" if entry.best else ""
     return ("<0.001" if entry.p < 0.001 else f"{entry.p:.3f}") + (DAGGER if entry.tied else "")
-
-
-def _differing_settings(runs: Iterable[Run]) -> list[str]:
-    """The dotted settings that are not the same in all runs; the seed apart, which every line has."""
-    tables = [dict(flatten(run.spec.run.table())) for run in runs]
-    names = dict.fromkeys(name for table in tables for name in table if name != "seed")
-    return [name for name in names if len({repr(table.get(name)) for table in tables}) > 1]
 
 
 def _list_facts(runs: Sequence[Run], differing: Sequence[str]) -> Facts:

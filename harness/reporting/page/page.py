@@ -9,7 +9,7 @@ from harness.files import write_atomic
 from harness.printing.html import render_html
 from harness.reporting.diagnosis import Finding
 from harness.reporting.figures import style
-from harness.reporting.page.behind import explain_row, list_common_settings
+from harness.reporting.page.behind import explain_row, part_settings
 from harness.reporting.page.overview import list_facts, list_missing, tally_findings
 from harness.reporting.reports.rendered import Rendered
 
@@ -55,16 +55,21 @@ def write_page(
 
 def _make_part(each: Rendered, place: str, links: Mapping[str, str]) -> dict[str, Any]:
     """One report on the page: `place` is its anchor and begins every id in it; `ids`: of the rows of its table."""
-    title = each.report.title
+    title, runs = each.report.title, each.runs
+    differing, common = part_settings(runs)
     ids = [f"{place}-row-{number}" if row.runs or row.published else "" for number, row in enumerate(each.rows)]
     return {
         "place": place,
         "rendered": each,
-        "done": sum(run.state == "done" for run in each.runs),
-        "planned": len(each.runs),
+        "done": sum(run.state == "done" for run in runs),
+        "planned": len(runs),
         "ids": ids,
-        "behind": [explain_row(row, each, links) | {"id": id} for row, id in zip(each.rows, ids, strict=True) if id],
-        "common": list_common_settings(each.runs),
+        "behind": [
+            {"id": id, **explain_row(row, each.report, differing, links)}
+            for row, id in zip(each.rows, ids, strict=True)
+            if id
+        ],
+        "common": common,
         "drawings": [style.draw_inline(made, f"{title} {name}".strip()) for name, made in each.figures.items()],
         "missing": list_missing(each),
     }

@@ -173,5 +173,5 @@ def name_footnote(number: int) -> str:
 
 def _explain_test(runs: Iterable[Run]) -> str:
     if any(run.dataset.get("test_is_dev") for run in runs):
-        return "there is no test split of its own: dev both selected and is measured, so the figures are optimistic"
+        return "there is no test split: dev chose the epoch and is scored here, so the figures are optimistic"
     return "the test split selects nothing"

@@ -25,7 +25,7 @@ def runs_by_place(
     known = {axis: None for run in runs for axis in run.spec.labels}
     for axis in [*axes, *where]:
         if axis not in known:
-            raise HarnessError(f"{report.name}: {axis!r} is no axis of {grids}; {suggest(axis, known)}")
+            raise HarnessError(f"{report.name}: {grids} has no axis {axis!r}; {suggest(axis, known)}")
     chosen = [
         run for run in place_base(runs) if all(run.spec.labels.get(axis) in values for axis, values in where.items())
     ]

@@ -62,8 +62,8 @@ class Published:
         others = [] if dataset in spec.datasets else sorted(set(rows["dataset"]) - {dataset})
         if others:
             raise HarnessError(
-                f"{self.path}: holds numbers on {', '.join(others)}, the runs are on {dataset}: "
-                "they must not stand in one table; name another published.file or drop [published]"
+                f"{self.path}: holds numbers on {', '.join(others)}, but the runs are on {dataset}, so they are not "
+                "comparable; name another published.file or drop [published]"
             )
         kind = (rows["noise_kind"] == spec.noise_kind) | ((rows["noise_kind"] == "none") & (rows["rate"] == 0))
         self.rows = rows[kind & (rows["protocol"] == protocol) & rows["status"].isin(spec.accept)]
@@ -78,8 +78,8 @@ class Published:
         rate = noise.parameters.get("rate")
         if rate and noise.name not in (self.spec.noise_kind, *self.spec.noise_models):
             raise HarnessError(
-                f"{self.path}: the report compares with {self.spec.noise_kind} noise, cell '{planned.name}' has "
-                f"{noise.name}: they must not stand in one table"
+                f"{self.path}: the report compares with {self.spec.noise_kind} noise, but cell '{planned.name}' has "
+                f"{noise.name}, so they are not comparable; choose other cells with where or drop [published]"
             )
         rate = None if self.spec.noise_kind == "real" else rate
         return self.find(planned.run.method.name, planned.run.backbone.name, rate)
