@@ -58,10 +58,8 @@ def a_cell(
 
 
 def kept(cells: list[Cell], now: Any) -> list[Cell]:
-    names, left_out = together(cells, now)
-    assert len(names) + len(left_out) == len(cells)
-    assert not names & {each.cell.fingerprint for each in left_out}
-    return [cell for cell in cells if cell.fingerprint in names]
+    left_out = together(Trained.of(cells), now)
+    return [cell for cell in cells if cell.fingerprint not in left_out]
 
 
 # -- one cell against now ------------------------------------------------------------------------------------------
@@ -80,7 +78,7 @@ def test_nothing_is_claimed_where_nothing_is_known(tmp_path: Path) -> None:
     assert differences(a_cell(tmp_path), Nothing()) == {}
     waiting = Ledger(tmp_path).add(a_spec("waiting"))
     assert differences(waiting, HOLDS_NEW) == {}
-    assert together([waiting], HOLDS_NEW) == (set(), [])
+    assert Trained.of([waiting]) == []
 
 
 def test_a_cell_that_reads_pixels_has_the_digest_of_pixels(tmp_path: Path) -> None:
@@ -167,10 +165,9 @@ def test_an_ensemble_is_outdated_when_a_member_was_trained_again(tmp_path: Path)
 def test_what_lies_there_now_counts_even_where_it_is_the_minority(tmp_path: Path) -> None:
     cells = [a_cell(tmp_path, digest) for digest in (OLD, NEW, OLD)]
     assert kept(cells, HOLDS_NEW) == [cells[1]]
-    _, left_out = together(cells, HOLDS_NEW)
-    assert [(each.cell, each.why) for each in left_out] == [
-        (cell, "trained on another state of the data") for cell in (cells[0], cells[2])
-    ]
+    assert together(Trained.of(cells), HOLDS_NEW) == {
+        cell.fingerprint: "trained on another state of the data" for cell in (cells[0], cells[2])
+    }
 
 
 def test_else_the_most_frequent_state_counts_and_of_equals_the_latest(tmp_path: Path) -> None:

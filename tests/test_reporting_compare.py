@@ -11,6 +11,7 @@ from ledger_toys import a_dataset, a_result, a_row
 from toy import harness
 
 from harness.data import open_dataset
+from harness.data.now import DataNow
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import Ranks, compare
 from harness.evaluation.measures import WAYS
@@ -51,6 +52,7 @@ def make_cell(
     run = {
         "dataset": dataset, "noise": {"name": "caption_level", "rate": 0.4}, "seed": 0,
         "method": {"name": "crcl", "beta": beta, "pieces": [2, 2]}, "schedule": {"epochs": None},
+        "backbone": {"name": "vse_infinity"},
     }  # fmt: skip
     name = f"{number:x}{beta:g}".replace(".", "").ljust(16, "f")
     cell = Ledger(root).add({"fingerprint": name, "grid": "g", "cell": f"crcl | beta={beta}", "labels": {}, "run": run})
@@ -225,9 +227,42 @@ def test_warnings(tmp_path: Path) -> None:
     data = make_cell(tmp_path, BAD, dataset="toy")
     data.write_result({**(data.result() or {}), "dataset": a_dataset(digest="ef" * 32, test_is_dev=True)})
     sections, text = compared(a, data)
-    assert "**Warning:** the data sets differ (digest cdcdcdcd and efefefef)" in text
+    assert "**Warning:** the data differ (digest cdcdcdcd and efefefef): features, captions or vocabulary." in text
     assert "**Warning:** dev doubles as test" in text
-    assert "Queries, protocol full" in sections  # they are the same images and captions
+    assert "- no paired statistics: the data differ" in text  # nobody knows whether the queries are the same
+    assert "Queries, protocol full" not in sections
+    assert "distinguishable" not in text
+
+
+def test_a_run_of_other_data_than_now_is_told(tmp_path: Path, toy_data: Path) -> None:
+    cells = make_cell(tmp_path, GOOD), make_cell(tmp_path, BAD)
+    digest = open_dataset("toy", toy_data).digest()
+    cells[1].write_result({**(cells[1].result() or {}), "dataset": a_dataset(digest=digest)})
+    _, text = compared(*cells, toy_data)
+    folder = toy_data / "toy"
+    assert f"**Warning:** A was trained on other data than {folder} holds now (digest cdcdcdcd, there " in text
+    assert "`harness run g --retrain` trains it again." in text
+    assert "Warning:** B was" not in text
+
+
+def test_pixels_and_regions_of_one_folder_are_paired(tmp_path: Path, toy_data: Path) -> None:
+    """Their digests differ, for they cover what is read."""
+    state = DataNow(toy_data).state("toy")
+    assert state is not None
+    cells = make_cell(tmp_path, GOOD), make_cell(tmp_path, BAD)
+    for cell, reads in zip(cells, ("regions", "pixels"), strict=True):
+        about = a_dataset(digest=state.digests[reads], reads=reads)
+        cell.write_result({**(cell.result() or {}), "dataset": about})
+    assert "Queries, protocol full" in compared(*cells, toy_data)[0]
+    _, text = compared(*cells)
+    assert "- no paired statistics: one read pixels and one regions, and they are not known to be of one state" in text
+
+
+def test_versions_of_the_code_are_told_apart(tmp_path: Path) -> None:
+    cells = make_cell(tmp_path, GOOD), make_cell(tmp_path, BAD, algorithm=2)
+    text = compared(*cells)[1]
+    assert "**Warning:** versions 1 and 2 of the code trained them." in text
+    assert "**Warning:** B was trained by version 2 of the code, which is now 1; `harness run g --retrain`" in text
 
 
 def test_training_pairs_of_a_run_in_training_are_those_of_its_file(tmp_path: Path) -> None:
@@ -242,7 +277,7 @@ def test_no_paired_statistics_where_queries_do_not_pair(tmp_path: Path) -> None:
     a = make_cell(tmp_path, GOOD)
     reversed_ = Ranks(BAD.i2t, BAD.t2i, OWNER[::-1].copy())
     for other, why in (
-        (make_cell(tmp_path, BAD, dataset="toy2"), "the test sets differ, toy and toy2"),
+        (make_cell(tmp_path, BAD, dataset="toy2"), "the data sets differ, toy and toy2"),
         (make_cell(tmp_path, BAD, kept=False), "B kept no ranks of its test queries (ranks.npz)"),
         (
             make_cell(tmp_path, reversed_),

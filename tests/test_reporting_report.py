@@ -170,10 +170,16 @@ def test_an_ensemble_stands_among_the_grids_cells(here: Path) -> None:
     """What `harness ensemble` scored is in the ledger, not in the grid."""
     grid = make_grid(here)
     ledger = trained(here, grid)
-    member = ledger.cell(grid.cells[0].fingerprint)
+    member, other = (ledger.cell(cell.fingerprint) for cell in grid.cells[:2])
     run = {**member.spec["run"], "method": {"name": "both"}}
     labels = {**member.spec["labels"], "method": "both"}
-    spec = {**member.spec, "fingerprint": "e" * 16, "members": ["a", "b"], "labels": labels, "run": run}
+    spec = {
+        **member.spec,
+        "fingerprint": "e" * 16,
+        "members": [member.fingerprint, other.fingerprint],
+        "labels": labels,
+        "run": run,
+    }
     result = {**(member.result() or {}), "best": None, "dev": None}
     ledger.add(spec).write_result({**result, "test": {"1k": {"rsum": 500.0}}})
     rows = table(written(here, make_report(here))["md"])

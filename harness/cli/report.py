@@ -16,18 +16,21 @@ def _place(name: str) -> tuple[int, str]:
 @click.command()
 @click.argument("reports", nargs=-1, metavar="[REPORT]...")
 @options.runs
+@options.data
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
     help="The folder to write to.",
 )  # fmt: skip
 @options.smoke
-def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> None:
+def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: bool) -> None:
     """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV, PNG
     and SVG. Without a name, write all of reports/.
 
     OUT/index.html shows all reports on one page; a single REPORT is written to OUT/REPORT.html. What is not trained yet
-    shows as missing, with the command that trains it.
+    shows as missing, with the command that trains it. Runs that were trained on other data than --data holds now are
+    left out and counted in a note.
     """
+    from harness.data.now import DataNow
     from harness.errors import HarnessError
     from harness.grids import declarations
     from harness.ledger import Ledger
@@ -35,11 +38,11 @@ def command(reports: tuple[str, ...], runs: Path, out: Path, smoke: bool) -> Non
     from harness.reporting.page import write_page
     from harness.tracking.links import run_links
 
-    ledger, rendered, faulty = Ledger(runs), [], []
+    ledger, now, rendered, faulty = Ledger(runs), DataNow(data), [], []
     words = reports or sorted(declarations("reports"), key=_place)
     for word in words:
         try:
-            each = render(word, ledger, smoke=smoke)
+            each = render(word, ledger, smoke=smoke, now=now)
         except HarnessError as error:
             if reports:
                 raise

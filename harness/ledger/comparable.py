@@ -14,7 +14,9 @@ from typing import Any, Protocol
 from harness.ledger.cell import Cell
 from harness.spec.fingerprint import ALGORITHM
 
+TrainedOn = tuple[int, str, str, str]
 UNKNOWN = ""
+OTHER_PAIRS = "trained on other pairs than the others at the same noise and seed"
 SINGLE = "train"  # the grid of a run that `harness train` made
 PIXELS_IN_FORMAT_1 = "clip"  # the backbone that read pictures before results said so
 
@@ -92,6 +94,11 @@ class Trained:
     def pairs(self) -> str:
         return str(self.result["noise"]["sha256"])
 
+    @property
+    def state(self) -> TrainedOn:
+        """The same of two runs that saw the same data and pairs by the same code."""
+        return self.result["algorithm"], self.data, self.digest, self.pairs
+
 
 def differences(cell: Cell, now: Now) -> dict[str, str]:
     """Why a finished cell is not what training it now would give: "data", "code" or "noise file" -> the words.
@@ -147,15 +154,7 @@ def outdated(ensemble: Trained, members: Sequence[Trained]) -> bool:
     return any((seen.digest, seen.pairs) != (ensemble.digest, ensemble.pairs) for seen in members[:1])
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A finished cell that must not be averaged with the others, and why, in words."""
-
-    cell: Cell
-    why: str
-
-
-def together(cells: Iterable[Cell], now: Now) -> tuple[set[str], list[LeftOut]]:
+def together(cells: Iterable[Trained], now: Now) -> dict[str, str]:
     """Which finished cells may stand in one table.
 
     No mean and no difference is ever over two states of the data, two versions of the code or, at one seed, two
@@ -167,9 +166,10 @@ def together(cells: Iterable[Cell], now: Now) -> tuple[set[str], list[LeftOut]]:
     the data are not here, nobody can tell whether the two come from one state of the folder.
 
     Returns:
-        The fingerprints of the finished cells that stay, and the others.
+        The fingerprint of each cell that is left out -> why, in words.
     """
-    kept, left_out = Trained.of(cells), []
+    left_out: dict[str, str] = {}
+    kept = list(cells)
     questions = [
         _Question(
             "trained by another version of the code",
@@ -190,15 +190,15 @@ def together(cells: Iterable[Cell], now: Now) -> tuple[set[str], list[LeftOut]]:
             now=lambda seen: state.dev_images if (state := now.state(seen.data)) else UNKNOWN,
         ),
         _Question(
-            "trained on other pairs than the others at the same noise and seed",
+            OTHER_PAIRS,
             about=lambda seen: (seen.data, dumps(seen.run["noise"], sort_keys=True), seen.run["seed"]),
             answer=lambda seen: seen.pairs,
         ),
     ]
     for question in questions:
         kept, others = question.divide(kept)
-        left_out += [LeftOut(seen.cell, question.words) for seen in others]
-    return {seen.cell.fingerprint for seen in kept}, left_out
+        left_out |= {seen.cell.fingerprint: question.words for seen in others}
+    return left_out
 
 
 @dataclass(frozen=True)

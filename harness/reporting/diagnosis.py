@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.ledger import Cell
+from harness.ledger.comparable import Trained, TrainedOn
 from harness.methods import crcl_failures
 from harness.methods.failures import GENERAL, History, Signature, Verdict
 
@@ -27,16 +28,24 @@ def diagnose(cell: Cell, others: Iterable[Cell] = ()) -> list[Finding]:
         cell: the run, finished or not.
         others: runs to compare with; those of its method that are finished tell whether a setting did harm.
     """
+    state = _state(cell)
     known = [
-        History(other.spec["run"], [], _dev_rsum(other)) for other in others if other.fingerprint != cell.fingerprint
+        History(other.spec["run"], [], _dev_rsum(other))
+        for other in others
+        if other.fingerprint != cell.fingerprint and _state(other) == state
     ]
     return _look(History(cell.spec["run"], cell.rows(), _dev_rsum(cell)), known)
 
 
 def diagnose_all(cells: Iterable[Cell]) -> dict[str, list[Finding]]:
     """Fingerprint -> what `diagnose` says of each run among all of them, every file read once."""
-    known = {cell.fingerprint: History(cell.spec["run"], cell.rows(), _dev_rsum(cell)) for cell in cells}
-    return {name: _look(run, [other for other in known.values() if other is not run]) for name, run in known.items()}
+    known = [
+        (_state(cell), cell.fingerprint, History(cell.spec["run"], cell.rows(), _dev_rsum(cell))) for cell in cells
+    ]
+    return {
+        name: _look(run, [other for same, _, other in known if other is not run and same == state])
+        for state, name, run in known
+    }
 
 
 def _look(run: History, others: Iterable[History]) -> list[Finding]:
@@ -46,6 +55,11 @@ def _look(run: History, others: Iterable[History]) -> list[Finding]:
     comparable = [other for other in others if other.rsum is not None and other.settings["method"]["name"] == method]
     signatures = OF_METHOD.get(method, {}) | GENERAL
     return [Finding(name, *look(run, comparable)) for name, look in signatures.items()]
+
+
+def _state(cell: Cell) -> TrainedOn | None:
+    """What a finished run was trained on: the dev figures of two runs are held against each other if it is the same."""
+    return next((seen.state for seen in Trained.of([cell])), None)
 
 
 def _dev_rsum(cell: Cell) -> float | None:

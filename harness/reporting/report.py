@@ -7,6 +7,7 @@ from harness.data.cards import CARDS
 from harness.files import write_atomic
 from harness.grids import load_grid
 from harness.ledger import Ledger
+from harness.ledger.comparable import Now
 from harness.printing.latex import latex
 from harness.printing.markdown import markdown
 from harness.printing.table import Section
@@ -20,23 +21,26 @@ from harness.reporting.runs import Run, read_grids
 from harness.reporting.spec import Labels, Report, load_report
 
 
-def write_report(word: str | Path, *, runs: Path, out: Path, smoke: bool = False) -> tuple[str, list[Path]]:
+def write_report(
+    word: str | Path, *, runs: Path, out: Path, smoke: bool = False, now: Now | None = None
+) -> tuple[str, list[Path]]:
     """Render a report and write its files; see `render` and `write_files`.
 
     Returns:
         The Markdown, and the files.
     """
-    rendered = render(word, Ledger(runs), smoke=smoke)
+    rendered = render(word, Ledger(runs), smoke=smoke, now=now)
     return format_markdown(rendered), write_files(rendered, out)
 
 
-def render(word: str | Path, ledger: Ledger, *, smoke: bool = False) -> Rendered:
+def render(word: str | Path, ledger: Ledger, *, smoke: bool = False, now: Now | None = None) -> Rendered:
     """A report over the runs that are there.
 
     Args:
         word: a report by path or name.
         ledger: the runs.
         smoke: over the smoke cells of its grids or its sweep, without published numbers.
+        now: what lies in the data folder: the runs that were trained on it count, not those of an older state.
 
     Raises:
         HarnessError: the report, a grid or the sweep is faulty, or it would mix what must not be mixed.
@@ -47,8 +51,8 @@ def render(word: str | Path, ledger: Ledger, *, smoke: bool = False) -> Rendered
         notes = [SMOKE, *report.notes]
         report = report.model_copy(update={**named, "notes": notes, "smoke": True, "published": None})
     if report.sweep is not None:
-        return render_sweep(report, report.sweep, ledger)
-    runs = read_grids([load_grid(grid, smoke=smoke) for grid in report.grids], ledger)
+        return render_sweep(report, report.sweep, ledger, now)
+    runs = read_grids([load_grid(grid, smoke=smoke) for grid in report.grids], ledger, now)
     report = _fit(report, runs) if smoke else report
     if isinstance(report.figure, Labels):
         return render_labels(report, report.figure, runs)

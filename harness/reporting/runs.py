@@ -2,7 +2,7 @@
 take their numbers from `Run`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from harness.evaluation.bootstrap import Ranks, read_ranks
 from harness.grids import CellSpec, Grid
 from harness.ledger import Cell, Ledger
+from harness.ledger.comparable import Nothing, Now, Trained, differences, outdated, together
 from harness.spec import RunSpec
+
+OUTDATED = "an ensemble of members that were trained again since"
+LEFT_OUT = "left out"  # stands as the state of a finished run whose result must not be averaged with the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +25,10 @@ class Run:
     Attributes:
         spec: its place on the axes of the grid, and what it trains.
         cell: its folder, which a run that has not begun does not have.
-        result: the ledger's result.json; {} while the run is not finished.
+        result: the ledger's result.json; {} while the run is not finished, and where it is left out.
         failure: why it failed, in one line, or "".
+        left_out: why the result does not count in this report, or "".
+        other: why training it now would give something else, or "".
     """
 
     spec: CellSpec
@@ -30,6 +36,8 @@ class Run:
     state: str
     result: dict[str, Any]
     failure: str = ""
+    left_out: str = ""
+    other: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -91,11 +99,49 @@ def read_cell(cell: Cell) -> Run:
     return read_run(spec, Ledger(cell.folder.parent))
 
 
-def read_grids(grids: Iterable[Grid], ledger: Ledger) -> list[Run]:
-    """Every run of some grids once, then what `harness ensemble` scored over cells of theirs."""
+def read_grids(grids: Iterable[Grid], ledger: Ledger, now: Now | None = None) -> list[Run]:
+    """Every run of some grids once, then what `harness ensemble` scored over runs of theirs.
+
+    Results that are not comparable do not stand together: those of `now` count, else those of the most frequent state
+    of the data (harness/ledger/comparable.py); the others are left out.
+
+    Args:
+        now: what lies in the data folder; None where that is not known.
+    """
     grids = list(grids)
-    names = {grid.name for grid in grids}
     planned = {cell.fingerprint: read_run(cell, ledger) for grid in grids for cell in grid.cells}
-    scored = (cell for cell in ledger.cells() if "members" in cell.spec and cell.spec["grid"] in names)
-    ensembles = {cell.fingerprint: read_cell(cell) for cell in scored if cell.state() == "done"}
-    return list({**planned, **ensembles}.values())
+    ensembles = _read_ensembles(ledger, {grid.name for grid in grids}, planned)
+    return _judge(list({**planned, **ensembles}.values()), now or Nothing())
+
+
+def _read_ensembles(ledger: Ledger, grids: set[str], planned: dict[str, Run]) -> dict[str, Run]:
+    """The ensembles whose members are all planned: others are of settings that these grids do not have (any more)."""
+    found = {}
+    for cell in ledger.cells():
+        members = [planned.get(name) for name in cell.spec.get("members", [])]
+        if members and all(members) and cell.spec["grid"] in grids and cell.state() == "done":
+            run, first = read_cell(cell), members[0]
+            assert first is not None
+            # The settings as the grid has them now: what is stored may lack a keyword that its members have gained.
+            settings = first.spec.run.model_copy(update={"backbone": run.spec.run.backbone})
+            found[cell.fingerprint] = replace(run, spec=replace(run.spec, run=settings))
+    return found
+
+
+def _judge(runs: list[Run], now: Now) -> list[Run]:
+    """The runs with `left_out` and `other` as they are."""
+    trained = {run.fingerprint: Trained(run.cell, run.result) for run in runs if run.result}
+    why = {
+        name: OUTDATED
+        for name, seen in trained.items()
+        if "members" in seen.cell.spec
+        and outdated(seen, [trained[m] for m in seen.cell.spec["members"] if m in trained])
+    }
+    why |= together((seen for name, seen in trained.items() if name not in why), now)
+    other = {name: ", ".join(differences(seen.cell, now).values()) for name, seen in trained.items() if name not in why}
+    return [
+        replace(run, state=LEFT_OUT, result={}, left_out=why[run.fingerprint])
+        if run.fingerprint in why
+        else replace(run, other=other.get(run.fingerprint, ""))
+        for run in runs
+    ]

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from harness.data import open_dataset
+from harness.data.now import DataNow
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import METRICS, Ranks, compare, holm, read_ranks
 from harness.evaluation.measures import MEASURES, RECALLS, WAYS
 from harness.evaluation.queries import Names, Query, count_wins, find_extremes
 from harness.files import write_atomic
 from harness.ledger import Cell
+from harness.ledger.comparable import Now, Trained, again, apart, differences
 from harness.printing.html import render_html
 from harness.printing.markdown import markdown
 from harness.printing.numbers import NOTHING, decimal
@@ -72,7 +74,8 @@ def compare_runs(a: Cell, b: Cell, data: Path) -> list[Section]:
             "`harness status GRID` lists those of a grid"
         )
     results: tuple[Result, Result] = (a.result() or {}, b.result() or {})
-    warnings = [f"**Warning:** {warning}." for warning in find_warnings((a, b), results)]
+    now = DataNow(data)
+    warnings = [f"**Warning:** {warning}." for warning in find_warnings((a, b), results, now)]
     same = "None: the two specs say the same."
     settings = tabulate_differing(a.spec["run"], b.spec["run"])
     sections = [
@@ -89,7 +92,7 @@ def compare_runs(a: Cell, b: Cell, data: Path) -> list[Section]:
         differing = tabulate_differing(environments[0], environments[1], ENVIRONMENT)
         sections.append(Section("Environment", [differing or "The same, as far as they are recorded."]))
     if all(results):
-        ranks, why = pair_ranks(a, b)
+        ranks, why = pair_ranks(a, b, now)
         notes += [f"no paired statistics: {why}"] if why else []
         names, why = open_names(results, ranks, data) if ranks else (None, "")
         protocols = _shared_protocols(results, notes)
@@ -115,11 +118,15 @@ def tabulate_differing(a: Mapping[str, Any], b: Mapping[str, Any], keys: Collect
     return plain(["", "A", "B"], differing) if differing else None
 
 
-def pair_ranks(a: Cell, b: Cell) -> tuple[dict[str, Pair], str]:
-    """Protocol -> both runs' ranks of the same queries; and if there are none, why."""
-    data_a, data_b = a.spec["run"]["dataset"], b.spec["run"]["dataset"]
-    if data_a != data_b:
-        return {}, f"the test sets differ, {data_a} and {data_b}"
+def pair_ranks(a: Cell, b: Cell, now: Now) -> tuple[dict[str, Pair], str]:
+    """Protocol -> both finished runs' ranks of the same queries; and if there are none, why.
+
+    Queries at the same place of a split are the same only where the split is: the digests must say so.
+    """
+    first, second = Trained.of([a, b])
+    why = apart(first, second, now).get("data")
+    if why:
+        return {}, why
     found = [read_ranks(cell.path("ranks.npz")) for cell in (a, b)]
     for side, ranks in zip("AB", found, strict=True):
         if not ranks:
@@ -179,7 +186,7 @@ def judge_protocol(
     yield Section(f"Queries, protocol {protocol}", list(_describe_queries(ranks, names)), level=3)
 
 
-def find_warnings(cells: tuple[Cell, Cell], results: tuple[Result, Result]) -> Iterator[str]:
+def find_warnings(cells: tuple[Cell, Cell], results: tuple[Result, Result], now: Now) -> Iterator[str]:
     """Why the two may not be comparable."""
     pairs = [_digest_pairs(cell, result) for cell, result in zip(cells, results, strict=True)]
     if all(pairs) and pairs[0] != pairs[1]:
@@ -187,12 +194,14 @@ def find_warnings(cells: tuple[Cell, Cell], results: tuple[Result, Result]) -> I
             f"the training pairs differ (noise.npy {pairs[0][:8]} and {pairs[1][:8]}): what differs in the results is "
             "not due to the other settings alone"
         )
-    digests = [result.get("dataset", {}).get("digest") for result in results]
-    if all(digests) and digests[0] != digests[1]:
-        yield (
-            f"the data sets differ (digest {digests[0][:8]} and {digests[1][:8]}): features, captions or vocabulary; "
-            "test queries are paired by their place in the split"
-        )
+    if all(results):
+        a, b = Trained.of(cells)
+        reasons = apart(a, b, now)
+        yield from (reasons[what] for what in ("data", "code") if what in reasons)
+    for side, cell in zip("AB", cells, strict=True):
+        other = ", ".join(differences(cell, now).values())
+        if other:
+            yield f"{side} was {other}; {again(cell)} trains it again"
     if any(result.get("dataset", {}).get("test_is_dev") for result in results):
         yield "dev doubles as test: it chose the epochs that are compared here"
 

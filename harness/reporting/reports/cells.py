@@ -23,6 +23,7 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
     """The table of a report and its figure."""
     published = None
     dataset = words.name_dataset(report, runs)
+    words.refuse_other_dev(report, runs)
     if report.published is not None:
         published = Published(report.published, report.folder, dataset=dataset, protocol=report.protocol)
     groups = build_rows(report, runs, published)
@@ -35,6 +36,7 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
         *([words.BASE_RUN] if any(row.base for row in rows) else []),
         *words.explain_marks(report, judged),
         *words.count_unscored(report, rows),
+        *words.list_apart(report, rows),
         *words.list_missing(report, runs, rows, report.rows),
     ]
     drawn = draw_figure(report, runs, published, words.subtitle_figure(report, rows)) if report.figure else None

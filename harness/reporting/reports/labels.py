@@ -44,7 +44,11 @@ def render_labels(report: Report, spec: Labels, runs: list[Run]) -> Rendered:
     """How well labels tell clean from noisy pairs, and how both lie."""
     found = read_pairs(report, spec, runs)
     rows = [seen.row for seen in found]
-    notes = [*report.notes, *words.list_missing(report, runs, rows, [spec.panels])]
+    notes = [
+        *report.notes,
+        *words.list_apart(report, rows),
+        *words.list_missing(report, runs, rows, [spec.panels]),
+    ]
     without = sum(bool(run.result) for row in rows for run in row.runs) - sum(len(seen.pairs) for seen in found)
     if without:
         notes.append(f"{without} finished runs keep no pairs.npz: an older version trained them; train them again.")

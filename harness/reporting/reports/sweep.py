@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+from harness.errors import HarnessError
 from harness.grids import find
 from harness.ledger import Ledger
+from harness.ledger.comparable import Nothing, Now, Trained, differences, together
 from harness.printing.numbers import NOTHING, short
 from harness.printing.table import Table, Value, number, plain
 from harness.reporting.figures.sweep import draw_sweep
@@ -17,11 +19,12 @@ from harness.reporting.trials import PAPER, Trial, Trials, list_trials, read_tri
 STATES = {"fail": "failed", "pruned": "stopped early"}  # in words
 
 
-def render_sweep(report: Report, sweep: str, ledger: Ledger) -> Rendered:
+def render_sweep(report: Report, sweep: str, ledger: Ledger, now: Now | None = None) -> Rendered:
     """The trials of a search, and its figures.
 
     Raises:
-        HarnessError: no such search is declared, or its files are not what a search writes.
+        HarnessError: no such search is declared, its files are not what a search writes, or its trials were trained on
+            different data, so that there is no best of them.
     """
     name = find(sweep, "sweeps").stem
     trials = read_trials(ledger.root / "sweeps" / (f"{name}-smoke" if report.smoke else name))
@@ -31,9 +34,19 @@ def render_sweep(report: Report, sweep: str, ledger: Ledger) -> Rendered:
         cells = [ledger.cell(trial["fingerprint"])] if trial["fingerprint"] else []
         runs = [read_cell(cell) for cell in cells if cell.path("spec.json").exists()]
         rows.append(Row((trial["number"],), [run.spec.name for run in runs], runs))
+    seen = [Trained(run.cell, run.result) for row in rows for run in row.runs if run.result]
+    apart = together(seen, Nothing())
+    if apart:
+        raise HarnessError(
+            f"{report.name}: {len(apart)} of {len(seen)} finished trials of the sweep {name} were "
+            f"{' or '.join(sorted(set(apart.values())))}, so their values cannot be held against the others'; "
+            f"`{command} --retrain` begins the sweep again and keeps the old one"
+        )
+    other = {", ".join(differences(each.cell, now).values()) for each in seen} - {""} if now else set()
+    notes = [f"Its trials: {why}; `{command} --retrain` begins the sweep again." for why in sorted(other)]
     return Rendered(
         report, caption_trials(report.title, trials), tabulate_trials(trials), rows, trials.table,
-        [*report.notes, *explain_trials(trials, command)], figures=draw_sweep(report.title, trials),
+        [*report.notes, *explain_trials(trials, command), *notes], figures=draw_sweep(report.title, trials),
     )  # fmt: skip
 
 

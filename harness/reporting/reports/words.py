@@ -8,10 +8,11 @@ from harness.data.cards import CARDS
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import METRICS
 from harness.evaluation.protocols import PROTOCOLS
+from harness.ledger.comparable import OTHER_PAIRS
 from harness.printing.numbers import count
 from harness.reporting.rows.rows import Row
 from harness.reporting.rows.significance import LEVEL, Judged
-from harness.reporting.runs import Run
+from harness.reporting.runs import LEFT_OUT, OUTDATED, Run
 from harness.reporting.spec import Report
 
 # A smoke page looks like any other, and its best method is chance.
@@ -36,6 +37,27 @@ def name_dataset(report: Report, runs: Iterable[Run]) -> str:
     if len(names) > 1:
         raise HarnessError(f"{report.name}: its cells are on {' and '.join(names)}; a table is on one dataset")
     return names[0]
+
+
+def refuse_other_dev(report: Report, runs: Sequence[Run]) -> None:
+    """Dev metrics over different numbers of images must not stand in one table or figure.
+
+    Raises:
+        HarnessError: they would.
+    """
+    chosen = {report.split: report.where}
+    if report.figure:
+        chosen[getattr(report.figure, "split", "test")] = {**report.where, **report.figure.where}
+    if "dev" in chosen:
+        where = chosen["dev"].items()
+        shown = [run for run in runs if all(run.spec.labels.get(axis) in values for axis, values in where)]
+        sizes = {run.spec.run.evaluation.dev_images for run in shown}
+        if len(sizes) > 1:
+            listed = " and ".join(sorted(map(str, sizes)))
+            raise HarnessError(
+                f'{report.name}: split = "dev", but its cells have evaluation.dev_images = {listed}; their metrics are '
+                "not comparable; choose cells of one with where"
+            )
 
 
 def title_dataset(name: str) -> str:
@@ -135,21 +157,44 @@ def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes:
     """
     rows = [row for row in rows if row.runs]
     total = count_states({run.fingerprint: run for row in rows for run in row.runs}.values())
-    lacking = [(row, states) for row in rows if set(states := count_states(row.runs)) - {"done"}]
+    missing = total.total() - total["done"] - total[LEFT_OUT]
+    lacking = [(row, states) for row in rows if set(states := count_states(row.runs)) - {"done", LEFT_OUT}]
     if not lacking:
         return []
     lines = [f"{total['done']} of {total.total()} runs are finished; – stands where none is."]
-    commands = [f"harness run {grid}{' --smoke' if report.smoke else ''}" for grid in report.grids]
+    commands = list_commands(report)
     if len(lacking) > LISTED:
-        return [*lines, f"`{' && '.join(commands)}` trains the {total.total() - total['done']} that are missing."]
+        return [*lines, f"`{' && '.join(commands)}` trains the {missing} that are missing."]
     asked = {run.fingerprint: run.spec.labels for run in runs}
     for row, states in lacking:
-        why = ", ".join(f"{n} {state}" for state, n in sorted(states.items()) if state != "done")
+        why = ", ".join(f"{n} {state}" for state, n in sorted(states.items()) if state not in ("done", LEFT_OUT))
         place = asked[row.runs[0].fingerprint]
         only = "".join(f" --only {shlex.quote(f'{axis}={place[axis]}')}" for axis in axes)
         command = " && ".join(command + only for command in commands)
         lines.append(f"{' '.join(row.words)}: {why}; `{command}` trains it.")
     return lines
+
+
+def list_apart(report: Report, rows: Iterable[Row]) -> list[str]:
+    """Finished runs that do not count here, because they are not comparable with the others, and runs that count but
+    are not of what lies in the data folder; with the command that trains them again."""
+    runs = {run.fingerprint: run for row in rows for run in row.runs}.values()
+    command = " && ".join(f"{run} --retrain" for run in list_commands(report))
+    notes = []
+    for why, n in Counter(run.left_out for run in runs if run.left_out).items():
+        again = {
+            OTHER_PAIRS: "move the folders of one kind elsewhere to train them again",
+            OUTDATED: f"`{' && '.join(list_commands(report))}` scores it again",
+        }.get(why, f"`{command}` trains them again and keeps what there is")
+        notes.append(f"{count(n, 'finished run')} left out, {why}: no mean is over both; {again}.")
+    for why, n in Counter(run.other for run in runs if run.other).items():
+        notes.append(f"{count(n, 'run')} of this table: {why}; `{command}` trains them again and keeps what there is.")
+    return notes
+
+
+def list_commands(report: Report) -> list[str]:
+    """What trains the runs of a report."""
+    return [f"harness run {grid}{' --smoke' if report.smoke else ''}" for grid in report.grids]
 
 
 def subtitle_figure(report: Report, rows: Sequence[Row]) -> str:

@@ -11,6 +11,7 @@ from harness.reporting.spec import Report
 from harness.tracking.records import flatten
 
 Place = tuple[Any, ...]  # one value for each axis
+SEEDS = ("seed", "noise.path", "noise.sha256")  # keys that one row's runs may differ in
 
 
 def runs_by_place(
@@ -47,7 +48,22 @@ def runs_by_place(
     found: dict[Place, list[Run]] = {}
     for run in chosen:
         found.setdefault(tuple(run.spec.labels[axis] for axis in axes), []).append(run)
+    for here in found.values():
+        _refuse_mixed(report, here)
     return dict(sorted(found.items(), key=lambda item: [order[a][str(v)] for a, v in zip(axes, item[0], strict=True)]))
+
+
+def _refuse_mixed(report: Report, runs: list[Run]) -> None:
+    """Runs in one place are seeds of one setting: an exception of a grid, or a second grid, may make them differ in a
+    key that is no axis. A noise file may differ from seed to seed, as drawn noise does."""
+    first, *others = ((run.spec, dict(flatten(run.spec.run.table()))) for run in runs)
+    for spec, settings in others:
+        for key in {**first[1], **settings}:
+            if key not in SEEDS and first[1].get(key) != settings.get(key):
+                raise HarnessError(
+                    f"{report.name}: the cells '{first[0].name}' and '{spec.name}' share a row but differ in {key}; "
+                    "accepted: cells that differ in the seed alone; make it an axis of the grid, or choose with where"
+                )
 
 
 def _order(report: Report, axis: str, runs: list[Run]) -> dict[str, float]:
