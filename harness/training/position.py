@@ -16,11 +16,6 @@ class Position:
     steps: int = 0
     round: int = 0  # in the epoch
 
-    @property
-    def names(self) -> tuple[int, ...]:
-        """What names a draw of this epoch and round: the round is left out where it is the first or the only one."""
-        return (self.piece, self.epoch, *((self.round,) if self.round else ()))
-
     def progress(self, steps_per_epoch: int) -> Progress:
         """The same, for a method."""
         return Progress(self.piece, self.epoch, self.step, steps_per_epoch, self.round, self.steps)
