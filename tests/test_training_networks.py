@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy import write_grid
+from toy import finished, write_grid
 
 from harness.backbones.weights import load_networks
 from harness.data import open_dataset
@@ -13,8 +13,7 @@ from harness.errors import HarnessError
 from harness.evaluation import protocols
 from harness.evaluation.scoring import score_matrices, score_matrix
 from harness.grids import load_grid
-from harness.ledger import Cell, Ledger
-from harness.training import Machine, work
+from harness.ledger import Cell
 
 SWAP = """
 [axes]
@@ -27,11 +26,7 @@ schedule.epochs = 2
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Cell:
-    folder = tmp_path_factory.mktemp("swap")
-    [planned] = load_grid(write_grid(folder, SWAP)).cells
-    cell = Ledger(folder / "runs").add(planned.entry("toy"))
-    assert work(cell, toy_data, Machine()) == "done", cell.failure()
-    return cell
+    return finished(tmp_path_factory.mktemp("swap"), SWAP, toy_data)
 
 
 def test_the_result_is_the_mean_and_each_network_alone(done: Cell, toy_data: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy import CRCL, write_grid
+from toy import CRCL, finished, write_grid
 
 from harness.backbones.weights import load_backbone
 from harness.data import open_dataset
@@ -20,11 +20,7 @@ from harness.training.pairs import training_pairs
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Cell:
-    folder = tmp_path_factory.mktemp("outcome")
-    [planned] = load_grid(write_grid(folder, CRCL)).cells
-    cell = Ledger(folder / "runs").add(planned.entry("toy"))
-    assert work(cell, toy_data, Machine()) == "done", cell.failure()
-    return cell
+    return finished(tmp_path_factory.mktemp("outcome"), CRCL, toy_data)
 
 
 def test_the_last_row_of_the_history_is_the_labels(done: Cell) -> None:

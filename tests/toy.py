@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.ledger import Cell
+from harness.grids import load_grid
+from harness.ledger import Cell, Ledger
+from harness.training import Machine, work
 
 TOY = """
 title = "toy"
@@ -44,3 +46,11 @@ def harness(
 def trained(cell: Cell) -> int:
     """How many workers say that they trained the cell; one that came too late says `already done:`."""
     return sum(line.startswith("done: ") for line in cell.path("log.txt").read_text().splitlines())
+
+
+def finished(folder: Path, text: str, data: Path) -> Cell:
+    """The only cell of a grid, trained in this process."""
+    [planned] = load_grid(write_grid(folder, text)).cells
+    cell = Ledger(folder / "runs").add(planned.entry("toy"))
+    assert work(cell, data, Machine()) == "done", cell.failure()
+    return cell

@@ -16,7 +16,7 @@ from harness.ledger.aside import set_aside
 from harness.ledger.comparable import Now, Trained, again, apart, differences, outdated
 from harness.spec import RunSpec
 from harness.training import Machine
-from harness.training.data import open_for
+from harness.training.data import open_for, test_protocols
 from harness.training.machine import environment
 
 
@@ -107,7 +107,7 @@ def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machin
         total = scores if total is None else total.add_(scores)
     assert total is not None
     mean = total.div_(len(members))
-    names = dataset.card.protocols if run.evaluation.protocols is None else run.evaluation.protocols
+    names = test_protocols(run, dataset)
     test, ranks = protocols.measure_all(mean, split.image_of_caption, names)
     write_arrays(cell.path("ranks.npz"), ranks)
     results = [seen.result for seen in Trained.of(members)]

@@ -1,5 +1,6 @@
 """A run's data set as its backbone reads it: region features and words, or pixels and the backbone's own tokens."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.backbones import Reader
@@ -20,3 +21,8 @@ def open_for(run: RunSpec, root: Path) -> Dataset:
 def read_by(reader: Reader | None, dataset: Dataset) -> Dataset:
     """`dataset` as a backbone with this `Backbone.reader` reads it."""
     return dataset if reader is None else PixelDataset(dataset, reader.tokenise, reader.vocabulary_size)
+
+
+def test_protocols(run: RunSpec, dataset: Dataset) -> Sequence[str]:
+    """The protocols that a run's test split is scored by: its own, else those of the data set's card."""
+    return dataset.card.protocols if run.evaluation.protocols is None else run.evaluation.protocols

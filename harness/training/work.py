@@ -22,7 +22,7 @@ from harness.evaluation import protocols, scoring
 from harness.files import write_array, write_arrays
 from harness.ledger import Cell, Claim, ClaimLost
 from harness.spec import RunSpec, provenance
-from harness.training.data import open_for
+from harness.training.data import open_for, test_protocols
 from harness.training.machine import Machine, environment
 from harness.training.passes import score_pairs
 from harness.training.stopping import Interrupted, StopSignal
@@ -163,7 +163,7 @@ def score_test(
 
     A run with `evaluation.protocols = []` (a trial of a search) leaves the test split alone.
     """
-    names = dataset.card.protocols if run.evaluation.protocols is None else run.evaluation.protocols
+    names = test_protocols(run, dataset)
     if not names:
         return [({}, {})]
     split = dataset.split("test")
