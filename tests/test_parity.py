@@ -15,7 +15,8 @@ from oracles import losses, retrieval
 from harness.cli.verify import command
 from harness.errors import HarnessError
 from harness.parity.golden import verify
-from harness.parity.kinds import KINDS, deviation
+from harness.parity.kinds import KINDS
+from harness.parity.reading import deviation
 
 
 def test_official_golden_values(shared: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_trainer_that_loses_something_fails(lost: str, monkeypatch: pytest.Mon
         kept = {
             "plan": lambda: vars(trainer).update(plan=[]),
             "state": lambda: [values.copy_(values.whole() * 0 + 1) for values in trainer.state.values()],
-            "networks": lambda: trainer._begin_piece(fresh=True),
+            "networks": lambda: trainer._begin_phase(fresh=True),
             "position": lambda: setattr(trainer.at, "round", 0),
             "meters": lambda: vars(trainer.meters).update(_sums={}, _counts={}),
             "best": lambda: vars(trainer.best).update(rsum=float("inf")),

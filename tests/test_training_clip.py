@@ -105,17 +105,17 @@ def test_a_new_piece_begins_with_the_pretrained_weights(
     tmp_path: Path, model: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = load_file(model / "model.safetensors")
-    next_piece = Trainer._next_piece
+    next_phase = Trainer._next_phase
 
     def look(self: Trainer) -> None:
         moved = self.networks[0].backbone.state_dict()["network.visual_projection.weight"].clone()
-        next_piece(self)
+        next_phase(self)
         assert not torch.equal(moved, weights["visual_projection.weight"])
         held = self.networks[0].backbone.state_dict()
         assert all(torch.equal(held[f"network.{key}"], value) for key, value in weights.items())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "_next_piece", look)
+    monkeypatch.setattr(Trainer, "_next_phase", look)
     with pytest.raises(KeyboardInterrupt):
         work(cells(tmp_path, model)["crcl"], toy_data, Machine())
 

@@ -181,15 +181,15 @@ def test_labels_survive_a_new_piece_and_the_network_does_not(
     tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Trainer, torch.Tensor, dict[str, torch.Tensor]]] = []
-    next_piece = Trainer._next_piece
+    next_phase = Trainer._next_phase
 
     def look(self: Trainer) -> None:
         before = self.state["label"].whole()
-        next_piece(self)
+        next_phase(self)
         seen.append((self, before, {k: v.clone() for k, v in self.networks[0].backbone.state_dict().items()}))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "_next_piece", look)
+    monkeypatch.setattr(Trainer, "_next_phase", look)
     cell = new_cell(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         work(cell, toy_data, Machine())

@@ -4,8 +4,11 @@
     b_ij = [m_j + S_ij - S_jj]+     caption j against image i       (margin of the caption's own pair j)
 
 Both are zero on the diagonal. Soft margins differ between pairs, and three released codes give pair i's
-hinge the margin of pair j; so margins are vectors here, and their shape is checked.
+hinge the margin of pair j; so margins are vectors here, and their shape is checked. `matrix_margin_hinges` is what
+those codes compute.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -39,5 +42,45 @@ def hinge_sum(scores: Tensor, margin: float) -> Tensor:
 
 def hinge_hardest(scores: Tensor, margin: float) -> Tensor:
     """Sum, over images and over captions, of the hinge against the hardest negative alone."""
-    image_to_text, text_to_image = equal_margin_hinges(scores, margin)
+    return hardest(*equal_margin_hinges(scores, margin))
+
+
+def matrix_margin_hinges(scores: Tensor, margins: Tensor) -> tuple[Tensor, Tensor]:
+    """(a, b) with the margin of entry ij, (B, B), in both hinges: only for what a released code did."""
+    if margins.shape != scores.shape:
+        raise ValueError(f"margins must be {tuple(scores.shape)}, one per entry; got {tuple(margins.shape)}")
+    own = scores.diagonal()
+    image_to_text = (margins + scores - own[:, None]).clamp(min=0)
+    text_to_image = (margins + scores - own[None, :]).clamp(min=0)
+    return off_diagonal(image_to_text), off_diagonal(text_to_image)
+
+
+def hardest(image_to_text: Tensor, text_to_image: Tensor) -> Tensor:
+    """Sum, over images and over captions, of the hinges (B, B) against the hardest negative alone."""
     return image_to_text.max(dim=1).values.sum() + text_to_image.max(dim=0).values.sum()
+
+
+def mean_hinges(scores: Tensor, margin: float) -> Tensor:
+    """(B,) hinge of each pair against all negatives, in both directions:
+
+        (1/B) (sum_j a_ij + sum_j b_ji)
+
+    The divisor counts the zero diagonal, as in NCR, BiCro, L2RM and MSCN.
+    """
+    image_to_text, text_to_image = equal_margin_hinges(scores, margin)
+    return (image_to_text.sum(dim=1) + text_to_image.sum(dim=0)) / len(scores)
+
+
+SoftMargin = Literal["exponential", "linear", "sin"]
+
+
+def soft_margins(labels: Tensor, margin: float, kind: SoftMargin = "exponential") -> Tensor:
+    """Margins that grow with the correspondence label y in [0, 1], from 0 to `margin` (NCR, BiCro); any shape.
+
+    exponential  m (10^y - 1) / 9        linear  m y        sin  m (sin(pi y - pi/2) + 1) / 2
+    """
+    if kind == "linear":
+        return margin * labels
+    if kind == "sin":
+        return margin * (torch.sin(torch.pi * labels - torch.pi / 2) + 1) / 2
+    return margin * (torch.pow(10.0, labels) - 1) / 9

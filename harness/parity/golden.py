@@ -8,7 +8,8 @@ from zipfile import BadZipFile
 from zlib import error as ZlibError
 
 from harness.errors import HarnessError
-from harness.parity.kinds import KINDS, Comparison
+from harness.parity.kinds import KINDS
+from harness.parity.reading import Comparison
 
 
 @dataclass(frozen=True)

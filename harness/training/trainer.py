@@ -94,7 +94,7 @@ class Trainer:
         self.epoch_seconds = 0.0  # of the current epoch, before this process took over
         self.seconds = 0.0
         self.networks: list[Network] = []
-        self._begin_piece(fresh=True)
+        self._begin_phase(fresh=True)
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Trainer:
                     self._train_round()
                 self.method.close_epoch(self._training())
                 self._finish_epoch()
-            self._next_piece()
+            self._next_phase()
         self.best.load_into([network.backbone for network in self.networks])
         return self.best
 
@@ -204,16 +204,16 @@ class Trainer:
         self._record_epoch()
         at = self.at
         at.epoch, at.round, at.epochs = at.epoch + 1, 0, at.epochs + 1
-        last_of_piece = at.epoch == self.phases[at.piece].epochs
-        if not last_of_piece:  # the end of a piece is saved by `_next_piece`, with the networks that follow
+        last_of_phase = at.epoch == self.phases[at.piece].epochs
+        if not last_of_phase:  # the end of a phase is saved by `_next_phase`, with the networks that follow
             self._save(0.0)
             self._end_if_asked()
 
-    def _next_piece(self) -> None:
+    def _next_phase(self) -> None:
         """Labels stay; networks, optimisers, learning-rate clock and (the paper's rule) the best score start anew."""
         self.at.piece, self.at.epoch = self.at.piece + 1, 0
         if self.at.piece < len(self.phases):
-            self._begin_piece(fresh=self.phases[self.at.piece].reinitialise)
+            self._begin_phase(fresh=self.phases[self.at.piece].reinitialise)
             if self.run.evaluation.selection == "best_dev_rsum_of_last_piece":
                 self.best = Best()
         self._save(0.0)
@@ -226,7 +226,7 @@ class Trainer:
 
     # -- networks --------------------------------------------------------------------------------------------------
 
-    def _begin_piece(self, fresh: bool) -> None:
+    def _begin_phase(self, fresh: bool) -> None:
         if fresh:
             self.networks = [self._initialise(number) for number in range(self.method.networks)]
         elif self.phases[self.at.piece].fresh_optimizer:

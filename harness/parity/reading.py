@@ -1,0 +1,65 @@
+"""What a comparison with a golden file is, and how the files are read.
+
+Deviations are absolute, or relative to the expected value where that is larger than 1. Losses, gradients, labels,
+embeddings and similarities may deviate by 1e-5, which is float32's rounding over a few hundred operations; metrics,
+tokens, masks and counts not at all.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+TOLERANCE = 1e-5
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One compared value or array: what it is, and its largest deviation."""
+
+    what: str
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file: its comparisons, what they may deviate by, and whether a .json stands beside it."""
+
+    compare: Callable[[Path], Iterator[Comparison]]
+    tolerance: float = TOLERANCE
+    described: bool = False
+
+    def beside(self, name: str) -> list[str]:
+        """The files that belong to a file of this kind."""
+        return [Path(name).with_suffix(".json").name] if self.described else []
+
+
+def deviation(ours: Any, expected: Any) -> float:
+    """Largest difference, relative where the expected value is larger than 1; infinite for NaN or another
+    shape."""
+    a = np.asarray(ours.detach() if isinstance(ours, Tensor) else ours, dtype=np.float64)
+    b = np.asarray(expected, dtype=np.float64)
+    if a.shape != b.shape:
+        return np.inf
+    difference = np.abs(a - b) / np.maximum(1, np.abs(b))
+    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
+
+
+def cases(path: Path, prefix: str = "c") -> Iterator[tuple[dict[str, Any], Arrays]]:
+    """Each case of the .json with its arrays of the .npz, which are named <prefix><case>_<name>."""
+    arrays = arrays_of(path)
+    for case in json.loads(path.with_suffix(".json").read_text(encoding="utf-8")):
+        start = f"{prefix}{case['case']}_"
+        yield case, {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
+
+
+def arrays_of(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
