@@ -10,11 +10,11 @@ from reporting_toys import make_grid, make_report, train
 
 from harness.grids import Grid
 from harness.ledger import Ledger
+from harness.reporting.declaration import load_report
 from harness.reporting.page import write_page
 from harness.reporting.report import render
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.sweep import render_sweep
-from harness.reporting.spec import load_report
 
 HOSTILE = '</script><script>hacked=1</script><img src=x onerror="hacked=1">\'"&amp;{{7*7}}'
 LONG = "a_method_with_a_name_without_any_place_to_break_it_" * 3
@@ -66,8 +66,8 @@ def toy_runs(folder: Path) -> tuple[Grid, Ledger]:
     shutil.copytree(Path(__file__).parent.parent / "reports" / "published", folder / "published")
     grid, ledger = make_grid(folder, dataset="flickr30k"), Ledger(folder / "runs")
     for cell in grid.cells:
-        rate, seed = cell.labels["noise.rate"], cell.labels["seed"]
-        if cell.labels["method"] == "crcl" or rate == 0 or (rate == 0.4 and seed == 1):
+        rate, seed = cell.place["noise.rate"], cell.place["seed"]
+        if cell.place["method"] == "crcl" or rate == 0 or (rate == 0.4 and seed == 1):
             train(ledger, cell)
     return grid, ledger
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.grids import CellSpec, Grid, load_grid
+from harness.grids import Grid, PlannedCell, load_grid
 from harness.ledger import Ledger
 
 GRID = """
@@ -54,13 +54,13 @@ def make_report(folder: Path, more: str = "", **changes: str) -> Path:
     return path
 
 
-def rsum_of(cell: CellSpec) -> float:
+def rsum_of(cell: PlannedCell) -> float:
     """A made-up truth: CRCL loses 100 from clean to pure noise, the triplet loss 300; seeds are 3 apart."""
-    loses = 100 if cell.labels["method"] == "crcl" else 300
-    return float(400 - loses * cell.labels["noise.rate"] + 3 * cell.labels["seed"])
+    loses = 100 if cell.place["method"] == "crcl" else 300
+    return float(400 - loses * cell.place["noise.rate"] + 3 * cell.place["seed"])
 
 
-def train(ledger: Ledger, cell: CellSpec, *, protocol: str = "1k", rsum: float | None = None) -> None:
+def train(ledger: Ledger, cell: PlannedCell, *, protocol: str = "1k", rsum: float | None = None) -> None:
     """Pretend that a cell was trained: every recall is a sixth of rSum, dev one more than test."""
     rsum = rsum_of(cell) if rsum is None else rsum
     test: dict[str, Any] = {**dict.fromkeys(RECALLS, rsum / 6), "rsum": rsum, "i2t_medr": 2.0}
@@ -81,7 +81,7 @@ def train(ledger: Ledger, cell: CellSpec, *, protocol: str = "1k", rsum: float |
     ledger.add(cell.entry("toy")).write_result(result)
 
 
-def write_ranks(ledger: Ledger, cell: CellSpec, hits: float, *, protocol: str = "1k", images: int = 200) -> None:
+def write_ranks(ledger: Ledger, cell: PlannedCell, hits: float, *, protocol: str = "1k", images: int = 200) -> None:
     """Ranks of a test split with one caption an image, of which the share `hits` of both ways is found first."""
     ranks = np.where(np.arange(images) < hits * images, 1, 100).astype(np.int32)
     arrays = {"i2t": ranks, "t2i": ranks, "image_of_caption": np.arange(images)}
@@ -89,7 +89,7 @@ def write_ranks(ledger: Ledger, cell: CellSpec, hits: float, *, protocol: str = 
     np.savez(path, **{f"{protocol}/{name}": values for name, values in arrays.items()})
 
 
-def write_pairs(ledger: Ledger, cell: CellSpec, *, noisy: int = 2, labels: bool = True) -> None:
+def write_pairs(ledger: Ledger, cell: PlannedCell, *, noisy: int = 2, labels: bool = True) -> None:
     """Ten training pairs whose similarity grows from 0 to 0.9; the last `noisy` of them are the wrong ones."""
     folder = ledger.cell(cell.fingerprint)
     similarity = np.arange(10, dtype=np.float32) / 10

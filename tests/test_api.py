@@ -205,7 +205,7 @@ def test_a_run_is_described_by_keywords_or_dotted_keys(asked: dict[str, Any], tm
     (cell,) = asked["grid"].cells
     assert cell.run.method.parameters["beta"] == 0.9
     assert cell.run.seed == 2
-    assert cell.labels["method.pieces"] == "3-3"
+    assert cell.place["method.pieces"] == "3-3"
     assert asked["machine"] == {"precision": "bf16"}
 
 

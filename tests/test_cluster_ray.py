@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ray_cluster import MARK, RayCluster, ray_cluster
-from test_search_spec import write as write_sweep
+from test_search_declaration import write as write_sweep
 from test_training_resume import outcome
 from toy import CRCL, harness, write_grid
 

@@ -120,11 +120,11 @@ seed = [0, 1]
 
 def test_vary_takes_one_key_at_a_time(tmp_path: Path) -> None:
     grid = load_grid(write_grid(tmp_path, VARY))
-    names = [cell.name for cell in grid.cells if cell.labels["seed"] == 0]
+    names = [cell.name for cell in grid.cells if cell.place["seed"] == 0]
     # beta 0.8 and pieces 3-4 are the run itself: one cell, the base
     assert names == ["seed=0 " + word for word in ("base", "beta=0.0", "beta=1.0", "pieces=7", "pieces=3-3-3")]
     by_name = {cell.name: cell for cell in grid.cells}
-    assert by_name["seed=1 beta=0.0"].labels == {"seed": 1, "parameter": "method.beta", "value": 0.0}
+    assert by_name["seed=1 beta=0.0"].place == {"seed": 1, "parameter": "method.beta", "value": 0.0}
     assert by_name["seed=1 beta=0.0"].run.method.parameters["pieces"] == [3, 4]
     assert by_name["seed=1 pieces=7"].run.method.parameters["beta"] == 0.8
     assert grid.axes["parameter"] == ["base", "method.beta", "method.pieces"]

@@ -33,7 +33,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Ledger:
     folder = tmp_path_factory.mktemp("ensemble")
     ledger = Ledger(folder / "runs")
     for cell in load_grid(write_grid(folder, GRID)).cells:
-        if cell.labels != {"seed": 1, "backbone": "sgr", "method": "infonce"}:
+        if cell.place != {"seed": 1, "backbone": "sgr", "method": "infonce"}:
             work(ledger.add(cell.entry("toy")), toy_data, Machine())
         else:
             ledger.add(cell.entry("toy"))

@@ -138,14 +138,14 @@ def test_a_cell_that_is_worked_on_or_trained_again_meanwhile_stays(tmp_path: Pat
 
 def test_sentences_name_reason_cells_and_command(tmp_path: Path) -> None:
     found = [retrain.Other(Ledger(tmp_path).add(a_spec(f"{n}", cell=f"seed={n}")), "trained on x") for n in range(5)]
-    assert retrain.sentences(found, "`harness run g --retrain`") == [
+    assert retrain.write_sentences(found, "`harness run g --retrain`") == [
         "5 finished cells were trained on x: seed=0, seed=1, seed=2 and 2 more; "
         "`harness run g --retrain` trains them again and keeps what there is"
     ]
-    assert retrain.sentences(found[:1], "C") == [
+    assert retrain.write_sentences(found[:1], "C") == [
         "1 finished cell was trained on x: seed=0; C trains it again and keeps what there is"
     ]
-    assert retrain.sentences([], "C") == []
+    assert retrain.write_sentences([], "C") == []
 
 
 def test_a_cell_begun_on_other_data_is_set_aside_too(tmp_path: Path, data: Path) -> None:

@@ -149,10 +149,10 @@ def test_the_grid_has_every_type_at_equal_rates() -> None:
     grid = load_grid("noise_types")
     assert len(grid.cells) == 6 * 3 * 3
     for cell in grid.cells:
-        assert cell.run.noise.parameters["rate"] == cell.labels["noise.rate"]
+        assert cell.run.noise.parameters["rate"] == cell.place["noise.rate"]
     published = {cell.fingerprint for cell in load_grid("flickr30k_noise").cells}
     for cell in grid.cells:  # one training for both grids
-        assert (cell.fingerprint in published) == (cell.labels["noise"] == "uniform")
+        assert (cell.fingerprint in published) == (cell.place["noise"] == "uniform")
 
 
 REPORT = """

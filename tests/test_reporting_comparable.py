@@ -17,8 +17,8 @@ from test_reporting_sweep import SWEEP, searched
 
 from harness.data.now import DataNow
 from harness.errors import HarnessError
-from harness.grids import CellSpec, Grid, load_grid
-from harness.launch.retrain import move_aside, others
+from harness.grids import Grid, PlannedCell, load_grid
+from harness.launch.retrain import find_others, move_aside
 from harness.ledger import Cell, Ledger
 from harness.reporting import format_markdown, render, write_files
 from harness.reporting.page import write_page
@@ -39,7 +39,7 @@ class OfToys(Fake):
 HOLDS_NEW = OfToys(There({"regions": NEW}))
 
 
-def of_data(ledger: Ledger, planned: CellSpec, digest: str, **changes: Any) -> Cell:
+def of_data(ledger: Ledger, planned: PlannedCell, digest: str, **changes: Any) -> Cell:
     """Pretend that a cell was trained on data of this digest."""
     train(ledger, planned)
     cell = ledger.cell(planned.fingerprint)
@@ -52,8 +52,8 @@ def mixed(folder: Path, *old_seeds: int) -> tuple[Grid, Ledger]:
     """The toy grid, of which the triplet's seeds `old_seeds` at 40 % are of the data before."""
     grid, ledger = make_grid(folder), Ledger(folder / "runs")
     for cell in grid.cells:
-        old = cell.labels["method"] == "triplet" and cell.labels["noise.rate"] == 0.4
-        of_data(ledger, cell, OLD if old and cell.labels["seed"] in old_seeds else NEW)
+        old = cell.place["method"] == "triplet" and cell.place["noise.rate"] == 0.4
+        of_data(ledger, cell, OLD if old and cell.place["seed"] in old_seeds else NEW)
     return grid, ledger
 
 
@@ -65,7 +65,7 @@ def row_of(rendered: Rendered, rate: float = 0.4, method: str = "triplet") -> An
 def test_a_mean_is_over_one_state_of_the_data(tmp_path: Path) -> None:
     grid, ledger = mixed(tmp_path, 0, 1)
     rendered = render(make_report(tmp_path), ledger, now=HOLDS_NEW)
-    [new] = [rsum_of(c) for c in grid.cells if c.labels == {"method": "triplet", "noise.rate": 0.4, "seed": 2}]
+    [new] = [rsum_of(c) for c in grid.cells if c.place == {"method": "triplet", "noise.rate": 0.4, "seed": 2}]
     entry = row_of(rendered).entries["rsum"]
     assert entry.seeds == [new]
     assert [note for note in rendered.notes if TWO_DATA in note] == [
@@ -96,7 +96,7 @@ def test_without_the_data_the_most_frequent_state_counts(tmp_path: Path) -> None
     grid, ledger = mixed(tmp_path, 0, 1)
     assert len(row_of(render(make_report(tmp_path), ledger)).entries["rsum"].seeds) == 1  # 16 of 18 are new
     for cell in grid.cells:
-        of_data(ledger, cell, NEW if cell.labels["seed"] == 0 else OLD)
+        of_data(ledger, cell, NEW if cell.place["seed"] == 0 else OLD)
     assert len(row_of(render(make_report(tmp_path), ledger)).entries["rsum"].seeds) == 2
     assert len(row_of(render(make_report(tmp_path), ledger, now=HOLDS_NEW)).entries["rsum"].seeds) == 1
 
@@ -117,10 +117,10 @@ def test_other_pairs_at_one_noise_and_seed_are_left_out(tmp_path: Path) -> None:
     """The methods of a table are to have seen the same pairs."""
     grid, ledger = make_grid(tmp_path), Ledger(tmp_path / "runs")
     for cell in grid.cells:
-        drawn = f"{cell.labels['noise.rate']} {cell.labels['seed']}"
+        drawn = f"{cell.place['noise.rate']} {cell.place['seed']}"
         of_data(ledger, cell, NEW, noise={"realised_rate": 0.4, "sha256": drawn})
     assert not any(TWO_DATA in note for note in render(make_report(tmp_path), ledger).notes)
-    [odd] = [c for c in grid.cells if c.labels == {"method": "crcl", "noise.rate": 0.4, "seed": 1}]
+    [odd] = [c for c in grid.cells if c.place == {"method": "crcl", "noise.rate": 0.4, "seed": 1}]
     early = {"finished": "2020-01-01T00:00:00+00:00", "noise": {"realised_rate": 0.4, "sha256": "other"}}
     of_data(ledger, odd, NEW, **early)
     rendered = render(make_report(tmp_path), ledger)
@@ -134,7 +134,7 @@ def test_figures_and_labels_are_over_one_state_too(tmp_path: Path) -> None:
         write_pairs(ledger, cell)
     figure = render(make_report(tmp_path), ledger, now=HOLDS_NEW).figures[""]
     heights = {y for line in figure.axes[0].get_lines() for y in np.atleast_1d(line.get_ydata())}
-    [new] = [rsum_of(c) for c in grid.cells if c.labels == {"method": "triplet", "noise.rate": 0.4, "seed": 2}]
+    [new] = [rsum_of(c) for c in grid.cells if c.place == {"method": "triplet", "noise.rate": 0.4, "seed": 2}]
     assert new in heights
     assert new - 1.5 not in heights  # the mean over three seeds
     path = tmp_path / "labels.toml"
@@ -184,7 +184,7 @@ def test_dev_figures_over_different_numbers_of_images_are_refused(tmp_path: Path
 # -- ensembles -----------------------------------------------------------------------------------------------------
 
 
-def an_ensemble(ledger: Ledger, name: str, members: list[str], like: CellSpec, **result: Any) -> None:
+def an_ensemble(ledger: Ledger, name: str, members: list[str], like: PlannedCell, **result: Any) -> None:
     first = ledger.cell(like.fingerprint)
     spec = {**first.spec, "fingerprint": name * 16, "members": members}
     spec |= {"labels": {**first.spec["labels"], "method": "both"}}
@@ -196,7 +196,7 @@ def test_an_ensemble_of_settings_that_the_grid_no_longer_has_is_not_averaged_in(
     planned = [cell.fingerprint for cell in grid.cells[:2]]
     an_ensemble(ledger, "e", planned, grid.cells[0])
     an_ensemble(ledger, "f", [planned[0], "gone"], grid.cells[0])
-    runs = [run for run in read_grids([grid], ledger) if run.spec.labels["method"] == "both"]
+    runs = [run for run in read_grids([grid], ledger) if run.planned.place["method"] == "both"]
     assert [run.fingerprint for run in runs] == ["e" * 16]
 
 
@@ -204,7 +204,7 @@ def test_an_ensemble_of_members_that_were_trained_again_is_left_out(tmp_path: Pa
     grid, ledger = mixed(tmp_path)
     members = [cell.fingerprint for cell in grid.cells[:2]]
     an_ensemble(ledger, "e", members, grid.cells[0], members_finished=["2020-01-01T00:00:00+00:00"] * 2)
-    [run] = [run for run in read_grids([grid], ledger) if run.spec.labels["method"] == "both"]
+    [run] = [run for run in read_grids([grid], ledger) if run.planned.place["method"] == "both"]
     assert (run.state, run.left_out) == (LEFT_OUT, "an ensemble of members that were trained again since")
     notes = render(make_report(tmp_path), ledger).notes
     assert any(f"`harness run {tmp_path / 'toy.toml'}` scores it again" in note for note in notes)
@@ -260,7 +260,7 @@ def test_the_case_of_mended_captions(shared: Path, tmp_path: Path, monkeypatch: 
 
     def work_on(seed: int) -> None:
         for cell in cells:
-            if cell.labels["seed"] == seed:
+            if cell.place["seed"] == seed:
                 assert work(ledger.add(cell.entry("g")), data, Machine("cpu")) == "done"
 
     def reported() -> str:
@@ -273,7 +273,7 @@ def test_the_case_of_mended_captions(shared: Path, tmp_path: Path, monkeypatch: 
     work_on(1)
     assert "Values over 1 seed" in reported()
     assert f"2 finished runs left out, trained on another state of the data: {TWO_DATA}" in reported()
-    moved = move_aside(others((ledger.cell(cell.fingerprint) for cell in cells), DataNow(data)))
+    moved = move_aside(find_others((ledger.cell(cell.fingerprint) for cell in cells), DataNow(data)))
     assert len(moved) == 2
     work_on(0)
     assert "Mean ± standard deviation over 2 seeds" in reported()

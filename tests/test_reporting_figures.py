@@ -11,11 +11,11 @@ from harness.grids import Grid, load_grid
 from harness.ledger import Ledger
 from harness.reporting import format_markdown as markdown
 from harness.reporting import load_report, render, write_files
+from harness.reporting.declaration import Bars, Labels, Pieces, Sensitivity
 from harness.reporting.reports.labels import read_pairs
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.series import collect_bars, collect_parameters, collect_pieces
 from harness.reporting.runs import read_grids
-from harness.reporting.spec import Bars, Labels, Pieces, Sensitivity
 
 BARS = """
 kind = "bars"
@@ -77,7 +77,7 @@ def axes_texts(rendered: Rendered) -> list[str]:
 def test_bars_are_means_and_a_missing_one_is_a_dash(tmp_path: Path) -> None:
     grid, ledger = make_grid(tmp_path), Ledger(tmp_path / "runs")
     for cell in grid.cells:
-        if (cell.labels["method"], cell.labels["noise.rate"]) != ("triplet", 0.8):
+        if (cell.place["method"], cell.place["noise.rate"]) != ("triplet", 0.8):
             train(ledger, cell)
     path = make_report(tmp_path)
     path.write_text(path.read_text().replace('highlight = "crcl"', BARS))
@@ -99,7 +99,7 @@ def test_bars_are_means_and_a_missing_one_is_a_dash(tmp_path: Path) -> None:
 def test_panels_share_one_scale_and_name_every_line_once(tmp_path: Path) -> None:
     grid, ledger = make_grid(tmp_path), Ledger(tmp_path / "runs")
     for cell in grid.cells:
-        if cell.labels["seed"] < 2:
+        if cell.place["seed"] < 2:
             train(ledger, cell)
     path = make_report(tmp_path)
     panels = 'series = "seed"\npanels = "method"'
@@ -121,8 +121,8 @@ def varied(folder: Path, kind: str, keep=lambda labels: True) -> tuple[Path, Gri
     (folder / "toy.toml").write_text(VARY)
     grid, ledger = load_grid(folder / "toy.toml"), Ledger(folder / "runs")
     for place, cell in enumerate(grid.cells):
-        rsum = 300.0 + 2 * cell.labels["seed"] if cell.labels["parameter"] == "base" else 100.0 + place
-        if keep(cell.labels):
+        rsum = 300.0 + 2 * cell.place["seed"] if cell.place["parameter"] == "base" else 100.0 + place
+        if keep(cell.place):
             train(ledger, cell, rsum=rsum)
     return report_file(folder, VARIED, KIND=kind), grid, ledger
 
@@ -166,7 +166,7 @@ def test_a_missing_base_run_is_asked_for_by_its_own_labels(tmp_path: Path) -> No
     path.write_text(path.read_text() + '[where]\nparameter = ["method.beta"]\n')
     text = markdown(render(path, ledger))
     assert "--only parameter=base --only value=` trains it" in text
-    assert {cell.labels["parameter"] for cell in grid.only({"parameter": ["base"], "value": [""]})} == {"base"}
+    assert {cell.place["parameter"] for cell in grid.only({"parameter": ["base"], "value": [""]})} == {"base"}
 
 
 def test_pieces_by_number_and_by_length(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def labelled(folder: Path) -> tuple[Path, Grid, Ledger]:
     grid, ledger = make_grid(folder), Ledger(folder / "runs")
     for cell in grid.cells:
         train(ledger, cell)
-        write_pairs(ledger, cell, labels=cell.labels["method"] == "crcl")
+        write_pairs(ledger, cell, labels=cell.place["method"] == "crcl")
     return report_file(folder, LABELS), grid, ledger
 
 
@@ -234,7 +234,7 @@ def test_the_histograms_are_the_csv_and_each_kind_sums_to_a_hundred(tmp_path: Pa
 def test_runs_of_one_kind_of_pair_and_runs_without_pairs_are_said(tmp_path: Path) -> None:
     path, grid, ledger = labelled(tmp_path)
     for cell in grid.cells:
-        if cell.labels["method"] == "crcl":
+        if cell.place["method"] == "crcl":
             write_pairs(ledger, cell, noisy=0)
         else:
             ledger.cell(cell.fingerprint).path("pairs.npz").unlink()

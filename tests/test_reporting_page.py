@@ -49,7 +49,7 @@ def test_words_that_are_markup_are_words(tmp_path: Path) -> None:
     grid, ledger = toy_runs(tmp_path)
     waiting = next(cell for cell in grid.cells if ledger.cell(cell.fingerprint).state() == "waiting")
     ledger.add(waiting.entry("toy")).write_failure(HOSTILE, "", {})
-    done = next(cell.fingerprint for cell in grid.cells if cell.labels["method"] == "crcl")
+    done = next(cell.fingerprint for cell in grid.cells if cell.place["method"] == "crcl")
     result = {**(ledger.cell(done).result() or {}), "environment": {"device": HOSTILE, "git_commit": HOSTILE}}
     ledger.cell(done).path("result.json").write_text(json.dumps(result))
     found = {done: [Finding(HOSTILE, "found", HOSTILE)]}
@@ -85,7 +85,7 @@ def test_the_same_bytes_for_the_same_runs(tmp_path: Path) -> None:
 
 def test_what_stands_behind_a_row(tmp_path: Path) -> None:
     grid, ledger = toy_runs(tmp_path)
-    mine = [c for c in grid.cells if c.labels["method"] == "crcl" and c.labels["noise.rate"] == 0.8]
+    mine = [c for c in grid.cells if c.place["method"] == "crcl" and c.place["noise.rate"] == 0.8]
     for cell in mine:
         result = ledger.cell(cell.fingerprint).result() or {}
         result["environment"] = {
@@ -100,7 +100,7 @@ def test_what_stands_behind_a_row(tmp_path: Path) -> None:
     said = elements.said(where)
     for cell in mine:
         numbers = f"{rsum_of(cell) / 6:.1f} {rsum_of(cell):.1f}"
-        assert f"{cell.labels['seed']} {numbers} 79.9 % 2 h 5 min {cell.fingerprint}" in said
+        assert f"{cell.place['seed']} {numbers} 79.9 % 2 h 5 min {cell.fingerprint}" in said
         assert url(cell.fingerprint) in [about.get("href") for _, about in elements.tags]
     values = [rsum_of(cell) for cell in mine]
     mean = statistics.fmean(values)
@@ -139,7 +139,7 @@ def test_best_and_not_distinguishable_are_marked(tmp_path: Path) -> None:
     grid, ledger = toy_runs(tmp_path)
     for cell in grid.cells:
         if ledger.cell(cell.fingerprint).state() == "done":
-            write_ranks(ledger, cell, 0.795 if cell.labels["method"] == "triplet" else 0.8)
+            write_ranks(ledger, cell, 0.795 if cell.place["method"] == "triplet" else 0.8)
     rendered = toy_report(tmp_path, ledger)
     elements = the_page([rendered], tmp_path)
     entry = rendered.rows[3].entries["rsum"]
@@ -199,7 +199,7 @@ def test_without_a_single_run_there_is_a_page(tmp_path: Path) -> None:
 def test_findings_are_counted_over_all_runs_and_the_found_ones_told(tmp_path: Path) -> None:
     grid, ledger = toy_runs(tmp_path)
     base = {"labels/share_zero": 0.4, "labels/mean_clean": 0.6, "dev/rsum": 300.0}
-    crcl = [cell for cell in grid.cells if cell.labels["method"] == "crcl"]
+    crcl = [cell for cell in grid.cells if cell.place["method"] == "crcl"]
     for number, cell in enumerate(crcl):
         values = {**base, "labels/share_zero": 0.99 if number == 2 else 0.4}
         ledger.cell(cell.fingerprint).append_row(a_row(0, values=values))

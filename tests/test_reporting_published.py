@@ -7,8 +7,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.evaluation.measures import RECALLS
+from harness.reporting.declaration import PublishedSpec
 from harness.reporting.rows.published import Published, read_published
-from harness.reporting.spec import PublishedSpec
 
 FOLDER = Path(__file__).parent.parent / "reports"
 FILES = sorted((FOLDER / "published").glob("*.csv"))

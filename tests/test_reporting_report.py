@@ -25,13 +25,13 @@ from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
 from harness.printing.latex import escape
 from harness.reporting import load_report, render, write_report
+from harness.reporting.declaration import Lines
 from harness.reporting.figures.curves import draw_one, figures
 from harness.reporting.figures.style import spread
 from harness.reporting.page import write_page
 from harness.reporting.reports.series import collect_lines
 from harness.reporting.rows.published import Published
 from harness.reporting.runs import read_grids
-from harness.reporting.spec import Lines
 
 PUBLISHED = """
 [published]
@@ -50,7 +50,7 @@ def here(tmp_path: Path) -> Path:
 def trained(here: Path, grid: Grid, keep=lambda labels: True) -> Ledger:
     ledger = Ledger(here / "runs")
     for cell in grid.cells:
-        if keep(cell.labels):
+        if keep(cell.place):
             train(ledger, cell)
     return ledger
 
@@ -73,7 +73,7 @@ def test_mean_standard_deviation_and_best_by_hand(here: Path) -> None:
     assert [row[0] for row in rows[1:]] == ["0 %", "", "40 %", "", "80 %", ""]
     assert [row[1] for row in rows[1:]] == ["Triplet", "CRCL_x"] * 3
     for row, (rate, method) in zip(rows[1:], itertools.product((0.0, 0.4, 0.8), ("triplet", "crcl")), strict=True):
-        at = [rsum_of(c) for c in grid.cells if (c.labels["noise.rate"], c.labels["method"]) == (rate, method)]
+        at = [rsum_of(c) for c in grid.cells if (c.place["noise.rate"], c.place["method"]) == (rate, method)]
         value = f"{sum(at) / 3:.1f} ± {statistics.stdev(at):.1f}"
         assert row[2] == "3"
         assert row[4] == (f"**{value}**" if rate == 0 or method == "crcl" else value)  # equal when clean
@@ -117,7 +117,7 @@ def test_what_is_missing_shows_with_the_command_that_makes_it(here: Path) -> Non
 
 def test_a_failed_run_is_said_to_have_failed(here: Path) -> None:
     grid = make_grid(here)
-    ledger = trained(here, grid, lambda at: at != grid.cells[0].labels)
+    ledger = trained(here, grid, lambda at: at != grid.cells[0].place)
     ledger.add(grid.cells[0].entry("toy")).write_failure("loss is nan", "Traceback", {})
     assert "0 % Triplet: 1 failed; `harness run" in written(here, make_report(here))["md"]
 
@@ -459,7 +459,7 @@ def test_labels_are_spread_apart_in_order_and_within_the_axes() -> None:
 
 def test_the_pages_need_a_store_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(HarnessError, match=r"mlflow.db: there is no tracking store yet; `harness run SPEC`"):
+    with pytest.raises(HarnessError, match=r"mlflow.db: there is no tracking store yet; `harness run GRID`"):
         CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs")], catch_exceptions=False)
 
 

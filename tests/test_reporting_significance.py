@@ -21,7 +21,7 @@ def judged(here: Path, hits: dict[str, float], *, without: str = "", more: str =
     grid = make_grid(here)
     ledger = Ledger(here / "runs")
     for cell in grid.cells:
-        method = cell.labels["method"]
+        method = cell.place["method"]
         train(ledger, cell, rsum=600 * hits[method])
         if method != without:
             write_ranks(ledger, cell, hits[method])
@@ -51,7 +51,7 @@ def test_a_large_difference_is_distinguishable_and_a_small_one_is_not(tmp_path: 
 def test_p_is_the_bootstraps_adjusted_by_holm_over_the_column(tmp_path: Path) -> None:
     rendered = judged(tmp_path, {"triplet": 0.76, "crcl": 0.8})
     ledger = Ledger(tmp_path / "runs")
-    runs = {run.spec.labels["method"]: run for run in rendered.runs}
+    runs = {run.planned.place["method"]: run for run in rendered.runs}
     ranks = {m: [bootstrap.read_ranks(ledger.cell(c.fingerprint).path("ranks.npz"))["1k"]] for m, c in runs.items()}
     p = bootstrap.compare(ranks["crcl"], ranks["triplet"], "rsum").p
     assert 0 < p < 0.05
@@ -84,7 +84,7 @@ def test_one_seed_without_ranks_leaves_its_row_unjudged(tmp_path: Path) -> None:
     judged(tmp_path, {"triplet": 0.2, "crcl": 0.8})
     grid: Grid = make_grid(tmp_path)
     ledger = Ledger(tmp_path / "runs")
-    at = next(c for c in grid.cells if (c.labels["method"], c.labels["noise.rate"]) == ("triplet", 0.4))
+    at = next(c for c in grid.cells if (c.place["method"], c.place["noise.rate"]) == ("triplet", 0.4))
     ledger.cell(at.fingerprint).path("ranks.npz").unlink()
     rendered = render(make_report(tmp_path), ledger)
     assert entries(rendered)[0.4, "triplet"].p is None
@@ -97,7 +97,7 @@ def test_rows_scored_on_different_data_are_not_judged(tmp_path: Path) -> None:
     judged(tmp_path, {"triplet": 0.2, "crcl": 0.8})
     ledger = Ledger(tmp_path / "runs")
     for planned in make_grid(tmp_path).cells:
-        if planned.labels["noise.rate"] == 0 and planned.labels["method"] == "triplet":
+        if planned.place["noise.rate"] == 0 and planned.place["method"] == "triplet":
             cell = ledger.cell(planned.fingerprint)
             result = cell.result() or {}
             cell.write_result({**result, "dataset": {**result["dataset"], "digest": "other", "reads": "pixels"}})

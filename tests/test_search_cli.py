@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_search_spec import write
+from test_search_declaration import write
 from toy import harness
 
 from harness.cli import main
@@ -71,9 +71,7 @@ def test_a_killed_sweep_continues_and_scores_its_winner_once(workplace: Path, mo
 
     # The winner's test figures are those of its run scored as a grid would: the same network, bit for bit.
     grid = load_grid(folder / "toy_best.toml")
-    [planned] = [
-        c for c in grid.cells if c.labels["seed"] == 0 and (c.labels["setting"] == "best") == (best.number > 0)
-    ]
+    [planned] = [c for c in grid.cells if c.place["seed"] == 0 and (c.place["setting"] == "best") == (best.number > 0)]
     confirmed = ledger.add(planned.entry(grid.name))
     assert work(confirmed, workplace / "data", Machine("cpu")) == "done"
     assert (confirmed.result() or {})["test"] == summary["test"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ledger_toys import IMPORTABLE
-from test_search_spec import BETA, write
+from test_search_declaration import BETA, write
 
 from harness.launch.engines.local import Local
 from harness.ledger import Cell, Ledger, claim

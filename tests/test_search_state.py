@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from ledger_toys import a_dataset, a_result
 from test_ledger_comparable import NEW, OLD, Fake, There
+from test_search_declaration import BETA, write
 from test_search_launcher import WORKER
-from test_search_spec import BETA, write
 
 from harness.errors import HarnessError
 from harness.files import read_json, write_json

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_search_spec import BETA, write
+from test_search_declaration import BETA, write
 
 from harness.errors import HarnessError
 from harness.files import read_json
 from harness.search import load_sweep
-from harness.search.spec import Sweep
+from harness.search.declaration import Sweep
 from harness.search.storage import open_storage, password, shown
 from harness.search.study import Study
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import golden_fingerprints as golden
 import pytest
 
-from harness.grids import CellSpec, declarations, load_grid
+from harness.grids import PlannedCell, declarations, load_grid
 from harness.ledger import Ledger
 from harness.reporting import write_report
 from harness.spec import build, fingerprint
 from harness.training import Machine, work
 
 
-def on_toy(cell: CellSpec) -> CellSpec:
+def on_toy(cell: PlannedCell) -> PlannedCell:
     """The cell over the toy dataset, its pieces and epochs as short as they can be."""
     run = cell.run
     short = {"pieces": [2], "freeze_epochs": 1, "freeze_steps": None}
@@ -24,7 +24,7 @@ def on_toy(cell: CellSpec) -> CellSpec:
             "evaluation": run.evaluation.model_copy(update={"protocols": None}),
         }
     )  # fmt: skip
-    return CellSpec(cell.name, cell.labels, run, fingerprint(run))
+    return PlannedCell(cell.name, cell.place, run, fingerprint(run))
 
 
 @pytest.mark.parametrize("name", sorted(declarations("experiments")))

@@ -130,7 +130,7 @@ def test_a_thousand_cells_of_other_data_are_seen_as_quickly(grid: Grid, tmp_path
     """The data are looked at once, not for each cell."""
     cells = begin(grid, tmp_path, done=1000)
     began = time.process_time()
-    found = retrain.others(cells, DataNow(toy_data))
+    found = retrain.find_others(cells, DataNow(toy_data))
     assert time.process_time() - began < 2
     assert len(found) == 1000
     lines = seen(grid, tmp_path, toy_data)

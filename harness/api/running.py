@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.grids import CellSpec, Grid
+    from harness.grids import Grid, PlannedCell
     from harness.launch.budget import Budget
     from harness.ledger import Cell, Ledger
     from harness.training import Machine
@@ -75,12 +75,12 @@ def run_grid(
     prepare_data(grid.cells, data)
     ledger, now = Ledger(runs), DataNow(data)
     known = [ledger.cell(cell.fingerprint) for cell in grid.cells]
-    others = again.others(known, now)
+    others = again.find_others(known, now)
     if retrain:
         for other, path in again.move_aside([*others, *again.begun_on_others(known, now)]):
             print(f"again   {other.cell.name}  {other.why}; what there was is in {path}")
-        others = again.others(known, now)
-    for line in again.sentences(others, "the same command with --retrain"):
+        others = again.find_others(known, now)
+    for line in again.write_sentences(others, "the same command with --retrain"):
         print(line)
     cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
     worker_options = [*machine_options(machine), *(["--processes", str(processes)] if processes > 1 else [])]
@@ -103,7 +103,7 @@ def run_grid(
     return Ran(states, failed, later, len(others))
 
 
-def _budget(seconds: float, cells: "list[CellSpec]", runs: Path, data: Path, jobs: int) -> "Budget":
+def _budget(seconds: float, cells: "list[PlannedCell]", runs: Path, data: Path, jobs: int) -> "Budget":
     from harness.launch.budget import Budget
     from harness.launch.display import clock
     from harness.launch.estimate import estimate

@@ -36,7 +36,7 @@ class Audit:
             `Detection`) and `label_auc`, or None with the reason in `unknown`; `own_picture` and `own_caption`, how
             often the best alternative was the true partner.
         detection: quality of the ranking, None where the truth is not known.
-        notes: what a reader should be told.
+        notes: what a reader should know.
         files: index.html, pairs.csv, summary.json.
     """
 
@@ -60,7 +60,7 @@ def write_audit(
             `WRONG_CALLS` true pairs that the ranking takes for wrong ones.
         images: folder or zip archive of the pictures, by image id.
         machine: its device is used.
-        say: told what takes long.
+        say: called with a sentence on what takes long.
 
     Raises:
         HarnessError: the run is not finished or an ensemble, its data are others now, or the pictures cannot be read.

@@ -28,7 +28,7 @@ class Evidence:
         history: labels (epochs, pairs) at the end of each epoch; None where the run kept none.
         pieces: the self-refining piece of each epoch, counted from 0.
         unknown: why it is not known which pairs are wrong; None where it is known.
-        notes: what the reader should be told.
+        notes: what the reader should know.
     """
 
     cell: Cell

@@ -9,7 +9,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("grid_name", metavar="GRID")
 @options.runs
 @options.data
 @options.only
@@ -17,9 +17,15 @@ from harness.cli import options
 @options.smoke
 @click.option("--cells/--no-cells", default=True, help="List every cell.")
 def command(
-    spec: str, runs: Path, data: Path, only: dict[str, list[str]], settings: dict[str, Any], smoke: bool, cells: bool
+    grid_name: str,
+    runs: Path,
+    data: Path,
+    only: dict[str, list[str]],
+    settings: dict[str, Any],
+    smoke: bool,
+    cells: bool,
 ) -> None:
-    """Check the grid SPEC, list its cells, and estimate what they cost.
+    """Check GRID, list its cells, and estimate what they cost.
 
     The estimate uses the measured seconds per step of cells with the same data set, backbone and batch size. Without
     such a cell it gives the number of steps alone.
@@ -27,7 +33,7 @@ def command(
     from harness.grids import load_grid
     from harness.launch.estimate import estimate
 
-    grid = load_grid(spec, smoke=smoke, only=only, settings=settings)
+    grid = load_grid(grid_name, smoke=smoke, only=only, settings=settings)
     print(f"{grid.path}: valid")
     print(f"{grid.title}\n{grid.claim}" if grid.claim else grid.title)
     for axis, values in grid.axes.items():

@@ -10,7 +10,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("grid_name", metavar="GRID")
 @options.runs
 @options.data
 @options.only
@@ -24,7 +24,7 @@ from harness.cli import options
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
 @options.machine
 def command(
-    spec: str,
+    grid_name: str,
     runs: Path,
     data: Path,
     only: dict[str, list[str]],
@@ -34,7 +34,7 @@ def command(
     dry_run: bool,
     **how: Any,
 ) -> None:
-    """Train the grid SPEC (a name in experiments/ or a .toml file).
+    """Train GRID (a name in experiments/ or a .toml file).
 
     Finished cells are skipped, killed ones continue from their checkpoint, and failed ones are tried again. One
     failure does not stop the rest. The exit status is 1 if a cell failed; a cell that the budget leaves unfinished
@@ -44,7 +44,7 @@ def command(
     from harness.cli.running import show_end, show_plan
     from harness.grids import load_grid
 
-    grid = load_grid(spec, smoke=smoke, only=only, settings=settings)
+    grid = load_grid(grid_name, smoke=smoke, only=only, settings=settings)
     if dry_run:
         show_plan(grid, runs=runs, data=data, retrain=retrain)
         return

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 def show_plan(grid: "Grid", *, runs: Path, data: Path, retrain: bool) -> None:
     """What `run_grid` would train."""
     from harness.data.now import DataNow
-    from harness.launch.retrain import others
+    from harness.launch.retrain import find_others
     from harness.ledger import Ledger
 
     known = {cell.fingerprint: Ledger(runs).cell(cell.fingerprint) for cell in grid.cells}
-    reasons = {other.cell.fingerprint: other.why for other in others(known.values(), DataNow(data))}
+    reasons = {other.cell.fingerprint: other.why for other in find_others(known.values(), DataNow(data))}
     for cell in grid.cells:
         state, why = known[cell.fingerprint].state(), reasons.get(cell.fingerprint, "")
         skip = state == "done" and not (why and retrain)

@@ -19,16 +19,16 @@ STYLES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "y
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("grid_name", metavar="GRID")
 @options.runs
 @options.data
 @options.only
 @options.settings
 @options.smoke
 def command(
-    spec: str, runs: Path, data: Path, only: dict[str, list[str]], settings: dict[str, Any], smoke: bool
+    grid_name: str, runs: Path, data: Path, only: dict[str, list[str]], settings: dict[str, Any], smoke: bool
 ) -> None:
-    """Done, running (where, since when, last heartbeat), failed (why) and waiting cells of the grid SPEC.
+    """Show the cells of GRID: done, running (where, since when, last heartbeat), failed (why), waiting.
 
     The last line counts them, with the training time spent so far and about how much is left. Finished cells that are
     of other data or code than now are named with what trains them again.
@@ -39,12 +39,12 @@ def command(
     from harness.launch.estimate import estimate
     from harness.ledger import Ledger
 
-    grid = load_grid(spec, smoke=smoke, only=only, settings=settings)
+    grid = load_grid(grid_name, smoke=smoke, only=only, settings=settings)
     ledger = Ledger(runs)
     plans = estimate(grid.cells, runs, data)
     width = max(len(plan.cell.name) for plan in plans)
     # Lines and not a table: rich's takes longer over a thousand rows than all the rest, and squeezes the words.
-    others = retrain.others((ledger.cell(plan.cell.fingerprint) for plan in plans), DataNow(data))
+    others = retrain.find_others((ledger.cell(plan.cell.fingerprint) for plan in plans), DataNow(data))
     why = {other.cell.fingerprint: f"  {other.why}" for other in others}
     shown = Text()
     for plan in plans:
@@ -57,9 +57,9 @@ def command(
     counts = Counter(plan.state for plan in plans)
     states = ", ".join(f"{n} {state}" for state, n in counts.items())
     console.print(f"{grid.name}: {states}; {_cost(plans)}", highlight=False, markup=False)
-    same = f"harness run {spec}{' --smoke' if smoke else ''}"
+    same = f"harness run {grid_name}{' --smoke' if smoke else ''}"
     command = f"`{same}` with the same options and --retrain" if only or settings else f"`{same} --retrain`"
-    for line in retrain.sentences(others, command):
+    for line in retrain.write_sentences(others, command):
         console.print(line, style="yellow", highlight=False, markup=False)
 
 

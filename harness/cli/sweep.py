@@ -10,7 +10,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("sweep_name", metavar="SWEEP")
 @options.runs
 @options.data
 @options.smoke
@@ -29,7 +29,7 @@ from harness.cli import options
 )  # fmt: skip
 @options.machine
 def command(
-    spec: str,
+    sweep_name: str,
     runs: Path,
     data: Path,
     smoke: bool,
@@ -41,7 +41,7 @@ def command(
     retrain: bool,
     machine: dict[str, Any],
 ) -> None:
-    """Search the space of SPEC (a name in sweeps/ or a .toml file) for the best dev score.
+    """Search the space of SWEEP (a name in sweeps/ or a .toml file) for the best dev score.
 
     Trial 0 is the paper's setting. Run the same command again to continue: killed trials continue from their
     checkpoint, and missing trials are made. Several sweeps may run at once in one runs folder. At the end the winner
@@ -49,7 +49,7 @@ def command(
     on when its data have changed, because its trials could not be compared.
     """
     from harness.data.now import DataNow
-    from harness.grids import CellSpec
+    from harness.grids import PlannedCell
     from harness.launch.pool import machine_options
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
@@ -65,13 +65,13 @@ def command(
     from harness.tracking.sweep import SweepMirror
     from harness.training import Machine
 
-    sweep = load_sweep(spec, smoke=smoke, trials=trials)
+    sweep = load_sweep(sweep_name, smoke=smoke, trials=trials)
     # The workers of a cluster may have another device.
     here = Machine(**{**machine, "device": machine["device"] if launcher == "local" else "auto"})
     here.torch_device()  # a missing device ends it now, and not in every worker
     engine = open_engine(launcher, jobs, profile)
     run = sweep.run(sweep.paper)
-    prepare_data([CellSpec(sweep.name, {}, run, fingerprint(run))], data)
+    prepare_data([PlannedCell(sweep.name, {}, run, fingerprint(run))], data)
     worker_options = machine_options(machine)
     ledger, folder = Ledger(runs), sweep_folder(sweep.name, runs)
     now = DataNow(data)

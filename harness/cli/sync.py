@@ -10,7 +10,9 @@ from harness.cli import options
 
 @click.command()
 @options.runs
-@click.option("--store", metavar="URI", help="Default: MLFLOW_TRACKING_URI, then mlflow.db beside the runs.")
+@click.option(
+    "--store", metavar="URI", help="Tracking store.  [default: MLFLOW_TRACKING_URI, else mlflow.db beside the runs]"
+)
 @click.option("--rebuild", is_flag=True, help="Delete the runs in the store first and log them anew.")
 def command(runs: Path, store: str | None, rebuild: bool) -> None:
     """Log to MLflow what the cell folders have and it lacks: a server was down, or runs were copied here."""

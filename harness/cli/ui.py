@@ -25,7 +25,7 @@ def command(runs: Path, port: int) -> None:
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         raise HarnessError(
-            f"{file}: there is no tracking store yet; `harness run SPEC` makes it, "
+            f"{file}: there is no tracking store yet; `harness run GRID` makes it, "
             "and `harness sync` makes it from the runs that are there"
         )
     if not _free(port):

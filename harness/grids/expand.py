@@ -27,11 +27,11 @@ class Override(Strict):
 
 
 @dataclass(frozen=True)
-class CellSpec:
+class PlannedCell:
     """One cell: its place on the axes and its run."""
 
     name: str  # "crcl noise.rate=0.4 seed=0"
-    labels: dict[str, Any]  # axis -> value, or the variant's name
+    place: dict[str, Any]  # axis -> value, or the variant's name
     run: RunSpec
     fingerprint: str
 
@@ -41,29 +41,29 @@ class CellSpec:
             "fingerprint": self.fingerprint,
             "grid": grid,
             "cell": self.name,
-            "labels": self.labels,
+            "labels": self.place,
             "run": self.run.table(),
         }
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Unchecked:
     """A cell whose run is not checked yet."""
 
     name: str
-    labels: dict[str, Any]
+    place: dict[str, Any]
     run: Table
 
-    def cell(self, path: Path) -> CellSpec:
+    def cell(self, path: Path) -> PlannedCell:
         run = resolve_run(self.run, f"{path}: cell '{self.name}'" if self.name else str(path))
-        return CellSpec(self.name or path.stem, self.labels, run, fingerprint(run))
+        return PlannedCell(self.name or path.stem, self.place, run, fingerprint(run))
 
 
 class _Placed(Protocol):
     """What has a place on the axes."""
 
     @property
-    def labels(self) -> dict[str, Any]: ...
+    def place(self) -> dict[str, Any]: ...
 
 
 T = TypeVar("T", bound=_Placed)
@@ -78,7 +78,7 @@ def expand(
     *,
     only: Conditions,
     settings: Mapping[str, Any],
-) -> list[CellSpec]:
+) -> list[PlannedCell]:
     """The cells of a grid.
 
     Args:
@@ -88,7 +88,7 @@ def expand(
         exceptions: laid over the cells they name.
         path: the grid's file, for messages.
         only: the cells that are asked for; the runs of others are not checked. Empty: all.
-        settings: by dotted key, laid over the run of every cell at last, and said in its name and labels.
+        settings: by dotted key, laid over the run of every cell at last, and said in its name and place.
 
     Raises:
         HarnessError: one line about the first faulty cell, or no cell fits `only`.
@@ -97,20 +97,20 @@ def expand(
     if vary:
         variants[PARAMETER] = _one_at_a_time(vary)
     if settings:
-        words = " ".join(f"{key}={label_of(value)}" for key, value in settings.items())
-        variants["--set"] = [_Variant(words, {key: label_of(value) for key, value in settings.items()}, {})]
+        words = " ".join(f"{key}={format_value(value)}" for key, value in settings.items())
+        variants["--set"] = [_Variant(words, {key: format_value(value) for key, value in settings.items()}, {})]
     over = laid(settings)
     # Under the axes too: what an axis says of a component is said of the one that is set.
     places = list(_product(merge(run, over), variants, exceptions, over))
     cells = [place.cell(path) for place in fitting(places, _on_axes(only), path.stem)]
     if vary:  # A varied key may pass through the run's own value: that cell is the base cell.
-        base = {cell.fingerprint for cell in cells if cell.labels[PARAMETER] == BASE}
-        cells = [cell for cell in cells if cell.labels[PARAMETER] == BASE or cell.fingerprint not in base]
+        base = {cell.fingerprint for cell in cells if cell.place[PARAMETER] == BASE}
+        cells = [cell for cell in cells if cell.place[PARAMETER] == BASE or cell.fingerprint not in base]
     return fitting(cells, only, path.stem)
 
 
 def fitting(cells: Sequence[T], only: Conditions, grid: str) -> list[T]:
-    """The cells whose label on each of these axes is one of these values.
+    """The cells whose value on each of these axes is one of these values.
 
     Raises:
         HarnessError: no such axis, or no cell fits.
@@ -119,7 +119,7 @@ def fitting(cells: Sequence[T], only: Conditions, grid: str) -> list[T]:
     for axis in only:
         if axis not in axes:
             raise HarnessError(f"--only {axis}: {grid} has no such axis; {suggest(axis, axes)}")
-    chosen = [c for c in cells if all(str(c.labels[axis]) in values for axis, values in only.items())]
+    chosen = [c for c in cells if all(str(c.place[axis]) in values for axis, values in only.items())]
     if only and not chosen:
         have = "; ".join(f"{axis} = {', '.join(map(str, axes[axis]))}" for axis in only)
         raise HarnessError(f"--only: no cell of {grid} fits; it has {have}")
@@ -130,9 +130,9 @@ def axis_values(cells: Sequence[_Placed]) -> dict[str, list[Any]]:
     """Every axis with the values that these cells have on it, in order."""
     values: dict[str, list[Any]] = {}
     for cell in cells:
-        for axis, label in cell.labels.items():
-            if label not in values.setdefault(axis, []):
-                values[axis].append(label)
+        for axis, value in cell.place.items():
+            if value not in values.setdefault(axis, []):
+                values[axis].append(value)
     return values
 
 
@@ -143,17 +143,17 @@ def _on_axes(only: Conditions) -> Conditions:
 
 @dataclass(frozen=True)
 class _Variant:
-    """One value of an axis: what it is called, what it adds to the cell's labels, what it lays over the run."""
+    """One value of an axis: what it is called, what it adds to the cell's place, what it lays over the run."""
 
     name: str
-    labels: dict[str, Any]
+    place: dict[str, Any]
     run: Table
 
 
 def _variants(axis: str, values: list[Any] | dict[str, Table]) -> list[_Variant]:
     if isinstance(values, dict):
-        return [_Variant(label, {axis: label}, table) for label, table in values.items()]
-    return [_Variant(_name(axis, value), {axis: label_of(value)}, nested(axis, value)) for value in values]
+        return [_Variant(name, {axis: name}, table) for name, table in values.items()]
+    return [_Variant(_name(axis, value), {axis: format_value(value)}, nested(axis, value)) for value in values]
 
 
 def _one_at_a_time(vary: Mapping[str, list[Any]]) -> list[_Variant]:
@@ -161,36 +161,36 @@ def _one_at_a_time(vary: Mapping[str, list[Any]]) -> list[_Variant]:
     settings = [_Variant("base", {PARAMETER: BASE, VALUE: ""}, {})]
     for key, values in vary.items():
         for value in values:
-            labels = {PARAMETER: key, VALUE: label_of(value)}
-            settings.append(_Variant(_name(key.rpartition(".")[2], value), labels, nested(key, value)))
+            place = {PARAMETER: key, VALUE: format_value(value)}
+            settings.append(_Variant(_name(key.rpartition(".")[2], value), place, nested(key, value)))
     return settings
 
 
-def label_of(value: Any) -> Any:
-    """A value as a label that can be typed after --only: a list as "7-7-32", no value as "none"."""
+def format_value(value: Any) -> Any:
+    """A value as it is typed after --only and written in names: a list as "7-7-32", no value as "none"."""
     if value is None:
         return "none"
     return "-".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _name(axis: str, value: Any) -> str:
-    return value if isinstance(value, str) else f"{axis}={label_of(value)}"
+    return value if isinstance(value, str) else f"{axis}={format_value(value)}"
 
 
 def _product(
     run: Table, axes: dict[str, list[_Variant]], exceptions: Sequence[Override], over: Table
-) -> Iterator[_Place]:
+) -> Iterator[_Unchecked]:
     for chosen in product(*axes.values()):
-        labels: dict[str, Any] = {}
+        place: dict[str, Any] = {}
         table = run
         for variant in chosen:
-            labels |= variant.labels
+            place |= variant.place
             table = merge(table, variant.run)
         for exception in exceptions:
-            if all(_fits(labels[axis], accepted) for axis, accepted in exception.where.items()):
+            if all(_fits(place[axis], accepted) for axis, accepted in exception.where.items()):
                 table = merge(table, exception.run)
-        yield _Place(" ".join(variant.name for variant in chosen), labels, merge(table, over))
+        yield _Unchecked(" ".join(variant.name for variant in chosen), place, merge(table, over))
 
 
-def _fits(label: Any, accepted: Any) -> bool:
-    return label in accepted if isinstance(accepted, list) else label == accepted
+def _fits(value: Any, accepted: Any) -> bool:
+    return value in accepted if isinstance(accepted, list) else value == accepted

@@ -38,7 +38,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from harness.errors import HarnessError, suggest
-from harness.grids.expand import PARAMETER, VALUE, CellSpec, Conditions, Override, axis_values, expand, fitting
+from harness.grids.expand import PARAMETER, VALUE, Conditions, Override, PlannedCell, axis_values, expand, fitting
 from harness.grids.overrides import refuse_axes
 from harness.grids.rooms import find, read_toml
 from harness.grids.tables import merge
@@ -72,21 +72,21 @@ class Grid:
     claim: str
     path: Path
     axes: dict[str, list[Any]]
-    cells: list[CellSpec]
+    cells: list[PlannedCell]
     ensembles: dict[str, list[str]]  # name -> labels on the axis `backbone`
 
-    def teams(self, cells: Sequence[CellSpec]) -> Iterator[tuple[str, list[CellSpec]]]:
+    def teams(self, cells: Sequence[PlannedCell]) -> Iterator[tuple[str, list[PlannedCell]]]:
         """Name and members of every ensemble whose members are all among `cells`."""
         for name, backbones in self.ensembles.items():
-            places: dict[str, dict[str, CellSpec]] = {}
+            places: dict[str, dict[str, PlannedCell]] = {}
             for cell in cells:
-                place = {axis: label for axis, label in cell.labels.items() if axis != "backbone"}
-                places.setdefault(str(place), {})[cell.labels["backbone"]] = cell
+                place = {axis: label for axis, label in cell.place.items() if axis != "backbone"}
+                places.setdefault(str(place), {})[cell.place["backbone"]] = cell
             for found in places.values():
                 if all(backbone in found for backbone in backbones):
                     yield name, [found[backbone] for backbone in backbones]
 
-    def only(self, conditions: Conditions) -> list[CellSpec]:
+    def only(self, conditions: Conditions) -> list[PlannedCell]:
         """The cells whose label on each of these axes is one of these values, as typed on a command line.
 
         Raises:
@@ -148,8 +148,8 @@ def _ensembles(file: _File, backbones: Iterable[str], path: Path, *, smoke: bool
     return ensembles
 
 
-def _refuse_twins(cells: list[CellSpec], path: Path) -> None:
-    seen: dict[str, CellSpec] = {}
+def _refuse_twins(cells: list[PlannedCell], path: Path) -> None:
+    seen: dict[str, PlannedCell] = {}
     for cell in cells:
         twin = seen.setdefault(cell.fingerprint, cell)
         if twin is not cell:

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.data.cards import CARDS
 from harness.errors import HarnessError
-from harness.grids.expand import CellSpec, axis_values, label_of
+from harness.grids.expand import PlannedCell, axis_values, format_value
 from harness.grids.grid import Grid
 from harness.grids.overrides import laid
 from harness.grids.resolve import resolve_run
@@ -36,7 +36,7 @@ def single_run(settings: Mapping[str, Any]) -> Grid:
     names = {"dataset": checked.dataset}
     names |= {kind: getattr(checked, kind).name for kind in ("method", "backbone", "noise")}
     shown = {*names, *(f"{kind}.name" for kind in names), "seed"}
-    given = {key: label_of(value) for key, value in settings.items() if key not in shown} | {"seed": checked.seed}
+    given = {key: format_value(value) for key, value in settings.items() if key not in shown} | {"seed": checked.seed}
     words = [*names.values(), *(f"{key}={label}" for key, label in given.items())]
-    cell = CellSpec(" ".join(words), names | given, checked, fingerprint(checked))
+    cell = PlannedCell(" ".join(words), names | given, checked, fingerprint(checked))
     return Grid(NAME, TITLE, "", Path(NAME), axis_values([cell]), [cell], {})

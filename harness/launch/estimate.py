@@ -8,7 +8,7 @@ from typing import Any
 from harness.data import open_dataset
 from harness.data.cards import CARDS
 from harness.errors import HarnessError
-from harness.grids import CellSpec
+from harness.grids import PlannedCell
 from harness.launch.display import clock
 from harness.ledger import Cell, Ledger
 from harness.spec import build
@@ -34,7 +34,7 @@ class Spent:
 class Plan:
     """One cell's cost: optimiser steps where the number of pairs is known, seconds where a like cell has trained."""
 
-    cell: CellSpec
+    cell: PlannedCell
     state: str
     epochs: int | None
     steps: int | None
@@ -49,7 +49,7 @@ class Plan:
         return f"{self.epochs} epochs, {self.steps:,} steps{time}"
 
 
-def estimate(cells: Sequence[CellSpec], runs: Path, data: Path) -> list[Plan]:
+def estimate(cells: Sequence[PlannedCell], runs: Path, data: Path) -> list[Plan]:
     """A plan per cell, in order."""
     ledger = Ledger(runs)
     known = {cell.fingerprint: cell for cell in ledger.cells()}

@@ -155,7 +155,7 @@ def run_cells(
     waiting = [cell for cell in cells if cell.state() != "done"]
     pool = Pool(worker_command(data, worker_options), engine, waiting, budget=budget)
     deaths: Counter[Cell] = Counter()
-    with sigterm_as_interrupt(), Display(cells) as display, following(cells, update):
+    with sigterm_as_interrupt(), Display(cells) as display, follow(cells, update):
         try:
             while pool.waiting or pool.running or pool.elsewhere:
                 if budget and budget.spent:
@@ -193,7 +193,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def following(cells: Sequence[Cell], update: Update) -> Iterator[None]:
+def follow(cells: Sequence[Cell], update: Update) -> Iterator[None]:
     """Calls `update(cells)` every few seconds from a thread, so no worker ever waits for it; at the end once more."""
     end = threading.Event()
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.grids import CellSpec
+from harness.grids import PlannedCell
 
 
-def prepare_data(cells: Sequence[CellSpec], root: Path) -> None:
+def prepare_data(cells: Sequence[PlannedCell], root: Path) -> None:
     """Open every dataset of a grid, which also fills the token caches; the embedded benchmark is built if absent.
 
     Raises:

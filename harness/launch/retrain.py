@@ -22,7 +22,7 @@ class Other:
     why: str
 
 
-def others(cells: Iterable[Cell], now: Now) -> list[Other]:
+def find_others(cells: Iterable[Cell], now: Now) -> list[Other]:
     """The finished ones among `cells` that are of another state."""
     found = ((cell, differences(cell, now)) for cell in cells)
     return [Other(cell, ", ".join(reasons.values())) for cell, reasons in found if reasons]
@@ -52,7 +52,7 @@ def move_aside(found: Sequence[Other]) -> list[tuple[Other, Path]]:
     return [(other, path) for other, path in moved if path is not None]
 
 
-def sentences(found: Sequence[Other], command: str) -> list[str]:
+def write_sentences(found: Sequence[Other], command: str) -> list[str]:
     """A line for each reason: which cells, and what trains them again."""
     by_reason: dict[str, list[str]] = {}
     for other in found:

@@ -16,7 +16,7 @@ Index = NDArray[np.int64]
 Descriptors = Callable[[], NDArray[np.float32]]  # (images, d), rows of length 1; read only when called
 
 
-def unseen() -> NDArray[np.float32]:
+def refuse() -> NDArray[np.float32]:
     """The descriptors of a caller that has none: enough for noise that does not look at the images."""
     raise LookupError("this noise model looks at the images: corrupt() needs their descriptors")
 
@@ -27,7 +27,7 @@ class NoiseModel(Checked):
     A model's `rate` is the share of the captions that are chosen for a wrong pair.
     """
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         """paired_image (captions,) int64, a new array; all randomness comes from `rng`.
 
         image_of_caption: (captions,) int64, the truth, images counted from 0 without gaps. descriptors: called

@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from harness.errors import HarnessError
-from harness.noise.base import Descriptors, Index, NoiseModel, choose, deranged, one_thread, realised_rate, unseen
+from harness.noise.base import (
+    Descriptors,
+    Index,
+    NoiseModel,
+    choose,
+    deranged,
+    one_thread,
+    realised_rate,
+    refuse,
+)
 
 _SHORT = 0.01  # of the rate: more than this and the results would stand beside those of another rate
 
@@ -36,7 +45,7 @@ class CategoryLevel(NoiseModel):
     ) -> None:
         self.rate, self.swap, self.categories = rate, swap, categories
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         """Raises HarnessError when the categories leave too few captions a partner, or there are too few images."""
         paired = image_of_caption.copy()
         chosen = choose(len(paired), self.rate, rng)

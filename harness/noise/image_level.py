@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from harness.noise.base import Descriptors, Index, NoiseModel, shuffled, unseen
+from harness.noise.base import Descriptors, Index, NoiseModel, refuse, shuffled
 
 
 class ImageLevel(NoiseModel):
@@ -18,6 +18,6 @@ class ImageLevel(NoiseModel):
     def __init__(self, *, rate: Annotated[float, Field(ge=0, le=1)] = 0.0) -> None:
         self.rate = rate
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         images = np.arange(image_of_caption.max() + 1)
         return shuffled(images, self.rate, rng)[image_of_caption]

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from harness.errors import HarnessError
 from harness.files import file_sha256
-from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, unseen
+from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, refuse
 from harness.spec import NotScience
 
 _TOLERANCE = 0.005  # published files keep within 1e-4 of the rate in their name; the next rate is 0.1 away
@@ -31,7 +31,7 @@ class IndexFile(NoiseModel):
         self.rate = rate
         self.sha256 = sha256
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         index = self._read()
         found_sha256 = file_sha256(self.path)
         if self.sha256 and found_sha256 != self.sha256:

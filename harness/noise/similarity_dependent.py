@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from harness.noise.base import Descriptors, Index, NoiseModel, choose, one_thread, unseen
+from harness.noise.base import Descriptors, Index, NoiseModel, choose, one_thread, refuse
 
 _BLOCK = 256  # captions whose similarities are in memory at once: 116 MB with MS-COCO's 113,287 images
 
@@ -39,7 +39,7 @@ class SimilarityDependent(NoiseModel):
     ) -> None:
         self.rate, self.temperature = rate, temperature
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         paired = image_of_caption.copy()
         chosen = choose(len(paired), self.rate, rng)
         if not len(chosen):

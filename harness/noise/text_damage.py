@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from harness.noise.base import Descriptors, Index, NoiseModel, choose, unseen
+from harness.noise.base import Descriptors, Index, NoiseModel, choose, refuse
 
 # What happens to a touched word, as shares: replaced below the first, dropped below the second, shuffled above. Half
 # are replaced, because a text encoder forgives words in a wrong order more than wrong words.
@@ -37,7 +37,7 @@ class TextDamage(NoiseModel):
     ) -> None:
         self.rate, self.strength = rate, strength
 
-    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = unseen) -> Index:
+    def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         return image_of_caption.copy()
 
     def damage(self, texts: Sequence[str], rng: np.random.Generator) -> dict[int, str]:

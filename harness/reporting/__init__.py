@@ -5,7 +5,7 @@ seeds and looks up what is published; `reports/` makes a table with its words an
 and `page/` print it. `spec.py` says what a report may ask for, `report.py` goes all the way.
 """
 
+from harness.reporting.declaration import Report, load_report
 from harness.reporting.report import format_markdown, render, write_files, write_report
-from harness.reporting.spec import Report, load_report
 
 __all__ = ["Report", "format_markdown", "load_report", "render", "write_files", "write_report"]

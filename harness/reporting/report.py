@@ -11,6 +11,7 @@ from harness.ledger.comparable import Now
 from harness.printing.latex import latex
 from harness.printing.markdown import markdown
 from harness.printing.table import Section
+from harness.reporting.declaration import Labels, Report, load_report
 from harness.reporting.figures import style
 from harness.reporting.reports.cells import render_cells
 from harness.reporting.reports.labels import render_labels
@@ -18,7 +19,6 @@ from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.sweep import render_sweep
 from harness.reporting.reports.words import SMOKE
 from harness.reporting.runs import Run, read_grids
-from harness.reporting.spec import Labels, Report, load_report
 
 
 def write_report(
@@ -89,10 +89,10 @@ def _fit(report: Report, runs: list[Run]) -> Report:
     """A report as the smoke cells allow: they may be on another dataset, with other protocols and fewer values."""
 
     def there(where: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        have = {axis: [run.spec.labels.get(axis) for run in runs] for axis in where}
+        have = {axis: [run.planned.place.get(axis) for run in runs] for axis in where}
         return {axis: values for axis, values in where.items() if any(value in have[axis] for value in values)}
 
-    specs = [run.spec.run for run in runs]
+    specs = [run.planned.run for run in runs]
     cards = {spec.dataset: CARDS[spec.dataset].protocols for spec in specs if spec.dataset in CARDS}
     scored = [name for spec in specs for name in spec.evaluation.protocols or cards.get(spec.dataset, [])]
     figure = report.figure and report.figure.model_copy(update={"where": there(report.figure.where)})

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.bootstrap import Ranks, read_ranks
-from harness.grids import CellSpec, Grid
+from harness.grids import Grid, PlannedCell
 from harness.ledger import Cell, Ledger
 from harness.ledger.comparable import Nothing, Now, Trained, differences, outdated, together
 from harness.spec import RunSpec
@@ -23,7 +23,7 @@ class Run:
     """A run that a grid plans, finished or not.
 
     Attributes:
-        spec: its place on the axes of the grid, and what it trains.
+        planned: its place on the axes of the grid, and what it trains.
         cell: its folder, which a run that has not begun does not have.
         result: the ledger's result.json; {} while the run is not finished, and where it is left out.
         failure: why it failed, in one line, or "".
@@ -31,7 +31,7 @@ class Run:
         other: why training it now would give something else, or "".
     """
 
-    spec: CellSpec
+    planned: PlannedCell
     cell: Cell
     state: str
     result: dict[str, Any]
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        return self.spec.fingerprint
+        return self.planned.fingerprint
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Run:
         return found
 
 
-def read_run(spec: CellSpec, ledger: Ledger) -> Run:
+def read_run(spec: PlannedCell, ledger: Ledger) -> Run:
     """A planned run as its cell has it now."""
     cell = ledger.cell(spec.fingerprint)
     state = cell.state()
@@ -95,7 +95,7 @@ def read_run(spec: CellSpec, ledger: Ledger) -> Run:
 
 def read_cell(cell: Cell) -> Run:
     """A run that no grid plans: an ensemble, a trial of a search."""
-    spec = CellSpec(cell.name, cell.spec["labels"], RunSpec.from_table(cell.spec["run"]), cell.fingerprint)
+    spec = PlannedCell(cell.name, cell.spec["labels"], RunSpec.from_table(cell.spec["run"]), cell.fingerprint)
     return read_run(spec, Ledger(cell.folder.parent))
 
 
@@ -123,8 +123,8 @@ def _read_ensembles(ledger: Ledger, grids: set[str], planned: dict[str, Run]) ->
             run, first = read_cell(cell), members[0]
             assert first is not None
             # The settings as the grid has them now: what is stored may lack a keyword that its members have gained.
-            settings = first.spec.run.model_copy(update={"backbone": run.spec.run.backbone})
-            found[cell.fingerprint] = replace(run, spec=replace(run.spec, run=settings))
+            settings = first.planned.run.model_copy(update={"backbone": run.planned.run.backbone})
+            found[cell.fingerprint] = replace(run, planned=replace(run.planned, run=settings))
     return found
 
 

@@ -4,7 +4,7 @@ A trial is a cell of the ledger that scores no test split. Its worker, its check
 other cell; what is searched here is only which run to try next.
 """
 
+from harness.search.declaration import Sweep, load_sweep
 from harness.search.records import SweepRecord, TrialRow, read_sweep
-from harness.search.spec import Sweep, load_sweep
 
 __all__ = ["Sweep", "SweepRecord", "TrialRow", "load_sweep", "read_sweep"]

@@ -13,12 +13,12 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.launch.display import Display
 from harness.launch.engines import Engine
-from harness.launch.pool import POLL, RETRIES, Pool, following, sigterm_as_interrupt, worker_command, write_death
+from harness.launch.pool import POLL, RETRIES, Pool, follow, sigterm_as_interrupt, worker_command, write_death
 from harness.ledger import Cell, Ledger
 from harness.ledger.aside import set_aside
 from harness.ledger.comparable import Nothing, Now, differences
+from harness.search.declaration import Sweep
 from harness.search.records import TrialRow, winner, write_trials
-from harness.search.spec import Sweep
 from harness.search.study import Study
 from harness.spec import RunSpec, build, fingerprint
 
@@ -86,7 +86,7 @@ class Launcher:
         with (
             sigterm_as_interrupt(),
             Display([], self._summary) as self.display,
-            following(self.cells, update),
+            follow(self.cells, update),
         ):
             try:
                 self._write_trials()
@@ -130,7 +130,7 @@ class Launcher:
             self.study.fail(trial, str(error))
             self._write_trials()
             return
-        settings = " ".join(f"{key}={_short(label)}" for key, label in trial.params.items())
+        settings = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
         entry = {
             "fingerprint": fingerprint(run),
             "grid": self.sweep.name,
@@ -282,11 +282,11 @@ def words(sweep: Sweep, value: float | None) -> str:
 
 
 def settings_of(row: TrialRow) -> str:
-    return ", ".join(f"{key} = {_short(label)}" for key, label in row.parameters.items())
+    return ", ".join(f"{key} = {_short(value)}" for key, value in row.parameters.items())
 
 
-def _short(label: Any) -> str:
-    return f"{label:.4g}" if isinstance(label, float) else str(label)
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _last_piece(run: RunSpec) -> int:

@@ -14,8 +14,8 @@ from harness.grids.resolve import resolve_run
 from harness.grids.toml import to_toml
 from harness.ledger import Cell, Ledger
 from harness.ledger.comparable import differences
+from harness.search.declaration import Sweep, Values, laid_over
 from harness.search.records import TrialRow, winner
-from harness.search.spec import Sweep, Values, laid_over
 from harness.spec import fingerprint
 from harness.training import Machine
 
@@ -60,7 +60,7 @@ def write_outcome(
             "parameters": best.parameters,
             "dev": (cell.result() or {})["dev"],
             "test": scored[best.fingerprint],
-            "paper": {"trial": 0, "value": rows[0].value, "parameters": sweep.labels(sweep.paper)},
+            "paper": {"trial": 0, "value": rows[0].value, "parameters": sweep.points(sweep.paper)},
             "importance": judged,
             "scored": scored,  # fingerprint -> test figures of every winner there has been
         }

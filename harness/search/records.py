@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import HarnessError, suggest
 from harness.files import read_json, write_atomic
-from harness.search.space import Label
+from harness.search.space import Point
 
 BEFORE, AFTER = ("number", "state", "value"), ("fingerprint", "seconds", "host")
 
@@ -29,7 +29,7 @@ class TrialRow:
     number: int
     state: str
     value: float | None
-    parameters: dict[str, Label]
+    parameters: dict[str, Point]
     fingerprint: str
     seconds: float | None  # of training
     host: str
@@ -89,7 +89,7 @@ def read_trials(path: Path, space: dict[str, dict[str, Any]]) -> list[TrialRow]:
                 number=int(row["number"]),
                 state=row["state"],
                 value=_number(row["value"]),
-                parameters={key: _label(row[key], table) for key, table in space.items() if row[key]},
+                parameters={key: _point(row[key], table) for key, table in space.items() if row[key]},
                 fingerprint=row["fingerprint"],
                 seconds=_number(row["seconds"]),
                 host=row["host"],
@@ -109,10 +109,10 @@ def _number(text: str) -> float | None:
     return float(text) if text else None
 
 
-def _label(text: str, table: dict[str, Any]) -> Label:
+def _point(text: str, table: dict[str, Any]) -> Point:
     """A column's entry as the study held it."""
     if "choices" not in table:
         return int(text) if text.lstrip("-").isdigit() else float(text)
     from harness.search.space import Choices
 
-    return next((label for label in Choices(**table).points() if str(label) == text), text)
+    return next((point for point in Choices(**table).points() if str(point) == text), text)

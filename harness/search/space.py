@@ -18,7 +18,7 @@ def _finite(value: Any) -> Any:
 
 
 Number = Annotated[int | float, BeforeValidator(_finite)]
-Label = str | int | float | bool  # a value as the study, a table's column and a cell's name hold it
+Point = str | int | float | bool  # a value as the study, a table's column and a cell's name hold it
 
 
 class Suggester(Protocol):
@@ -57,12 +57,12 @@ class Range(Strict):
     def integer(self) -> bool:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step) if value is not None)
 
-    def suggest(self, trial: Suggester, name: str) -> Label:
+    def suggest(self, trial: Suggester, name: str) -> Point:
         if self.integer:
             return trial.suggest_int(name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
-    def label(self, value: Any) -> Label:
+    def point(self, value: Any) -> Point:
         """The value of a run as the study holds it.
 
         Raises:
@@ -73,20 +73,20 @@ class Range(Strict):
             raise HarnessError(f"{value!r} is outside of {self.words()}")
         return int(value) if self.integer else float(value)
 
-    def value(self, label: Label) -> Any:
-        return _tidy(label) if self.step and isinstance(label, float) else label
+    def value(self, point: Point) -> Any:
+        return _tidy(point) if self.step and isinstance(point, float) else point
 
     def probes(self) -> list[Any]:
         """Both ends and a value between: what a component refuses, it refuses at one of them."""
         between = self.low + (self.step or (self.high - self.low) / math.pi)
         return [self.low, self.high, math.floor(between) if self.integer else between]
 
-    def points(self) -> list[Label] | None:
+    def points(self) -> list[Point] | None:
         """All values, where they can be counted."""
         step = self.step or (1 if self.integer and not self.log else None)
         if step is None:
             return None
-        return [self.label(_tidy(self.low + i * step)) for i in range(round((self.high - self.low) / step) + 1)]
+        return [self.point(_tidy(self.low + i * step)) for i in range(round((self.high - self.low) / step) + 1)]
 
     def words(self) -> str:
         return f"{self.low:g} to {self.high:g}" + (f" in steps of {self.step:g}" if self.step else "")
@@ -97,38 +97,38 @@ class Range(Strict):
 
 
 class Choices(Strict):
-    """A few values of any kind; a list of numbers goes by the label "7-7-32"."""
+    """A few values of any kind; a list of numbers goes by the name "7-7-32"."""
 
     choices: Annotated[list[Any], Field(min_length=2)]
 
     @model_validator(mode="after")
     def _are_distinct(self) -> "Choices":
-        seen: list[Label] = []
+        seen: list[Point] = []
         for value in self.choices:
-            label = _label(value)
-            if label in seen:  # also 1 beside true, which the study could not tell apart
+            point = _point(value)
+            if point in seen:  # also 1 beside true, which the study could not tell apart
                 raise ValueError(f"{value!r} is there twice; drop one")
-            seen.append(label)
+            seen.append(point)
         return self
 
-    def suggest(self, trial: Suggester, name: str) -> Label:
-        chosen: Label = trial.suggest_categorical(name, self.points())
+    def suggest(self, trial: Suggester, name: str) -> Point:
+        chosen: Point = trial.suggest_categorical(name, self.points())
         return chosen
 
-    def label(self, value: Any) -> Label:
+    def point(self, value: Any) -> Point:
         """As for `Range`."""
         if value not in self.choices:
             raise HarnessError(f"{value!r} is not among {self.words()}")
-        return _label(value)
+        return _point(value)
 
-    def value(self, label: Label) -> Any:
-        return self.choices[self.points().index(label)]
+    def value(self, point: Point) -> Any:
+        return self.choices[self.points().index(point)]
 
     def probes(self) -> list[Any]:
         return list(self.choices)
 
-    def points(self) -> list[Label]:
-        return [_label(value) for value in self.choices]
+    def points(self) -> list[Point]:
+        return [_point(value) for value in self.choices]
 
     def words(self) -> str:
         return json.dumps(self.choices)
@@ -137,7 +137,7 @@ class Choices(Strict):
 Parameter = Range | Choices
 
 
-def _label(value: Any) -> Label:
+def _point(value: Any) -> Point:
     if isinstance(value, list):
         return "-".join(map(str, value))
     if not isinstance(value, str | int | float):

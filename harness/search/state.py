@@ -10,8 +10,8 @@ from harness.files import read_json
 from harness.ledger import Ledger, claim
 from harness.ledger.aside import move_aside
 from harness.ledger.comparable import Now, Trained
+from harness.search.declaration import Sweep
 from harness.search.records import read_trials
-from harness.search.spec import Sweep
 from harness.spec.fingerprint import ALGORITHM
 
 LOCK = ".lock"  # of a sweep's folder

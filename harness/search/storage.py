@@ -40,14 +40,14 @@ def open_storage(url: str | None, folder: Path) -> Any:
         journal = folder / "journal.log"
         _drop_a_torn_line(journal)
         return o.storages.JournalStorage(o.storages.journal.JournalFileBackend(str(journal)))
-    with failures(url):
+    with explain_failures(url):
         # Writers of SQLite wait for each other; its default of 5 s is less than a slow disk needs.
         options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
         return o.storages.RDBStorage(url, engine_kwargs=options)
 
 
 @contextmanager
-def failures(url: str | None) -> Iterator[None]:
+def explain_failures(url: str | None) -> Iterator[None]:
     """Turns what goes wrong in a storage into one line, without the password that a URL may hold."""
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -20,10 +20,10 @@ from filelock import FileLock
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
 from harness.ledger import Claim, claim
-from harness.search.space import Label
-from harness.search.spec import Sweep
+from harness.search.declaration import Sweep
+from harness.search.space import Point
 from harness.search.state import LOCK, State, differing, refusal
-from harness.search.storage import failures, open_storage, optuna, password, shown
+from harness.search.storage import explain_failures, open_storage, optuna, password, shown
 from harness.seeds import seed_for
 
 
@@ -51,7 +51,7 @@ class Study:
                 raise refusal(sweep, why)
             self.url = url or (old["storage"] if old else None)
             token = old["folder"] if old else uuid.uuid4().hex
-            with failures(self.url):
+            with explain_failures(self.url):
                 self._study = optuna().create_study(
                     storage=open_storage(self.url, folder), study_name=sweep.name, load_if_exists=True,
                     direction="maximize" if sweep.direction == "max" else "minimize", pruner=_pruner(sweep),
@@ -80,7 +80,7 @@ class Study:
     @contextmanager
     def deciding(self) -> Iterator[None]:
         """Alone, for as long as it takes to decide."""
-        with failures(self.url), self._lock:
+        with explain_failures(self.url), self._lock:
             yield
 
     def trials(self) -> list[Any]:
@@ -103,7 +103,7 @@ class Study:
             if points is not None:
                 self._study.enqueue_trial(points[number])
             elif number == 0:
-                self._study.enqueue_trial(self.sweep.labels(self.sweep.paper))
+                self._study.enqueue_trial(self.sweep.points(self.sweep.paper))
         self._study.sampler = _sampler(self.sweep, number)
         return self._taken(self._study.ask())
 
@@ -210,7 +210,7 @@ def _pruner(sweep: Sweep) -> Any:
     return pruners.PatientPruner(median, patience=rule.patience)
 
 
-def _points(sweep: Sweep) -> list[dict[str, Label]] | None:
+def _points(sweep: Sweep) -> list[dict[str, Point]] | None:
     """Every point of a grid, the paper's first; None for a sampler that draws.
 
     Optuna's own GridSampler ends a study by itself, which ask and tell do not allow.
@@ -218,6 +218,6 @@ def _points(sweep: Sweep) -> list[dict[str, Label]] | None:
     if sweep.sampler != "grid":
         return None
     axes = {key: parameter.points() or [] for key, parameter in sweep.space.items()}
-    first = sweep.labels(sweep.paper)
+    first = sweep.points(sweep.paper)
     points = [dict(zip(axes, chosen, strict=True)) for chosen in product(*axes.values())]
     return [first, *(point for point in points if point != first)]

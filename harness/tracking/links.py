@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.tracking.store import every_page, failures, open_store, sqlite_file, store_uri
+from harness.tracking.store import explain_failures, fetch_pages, open_store, sqlite_file, store_uri
 
 PAGES = "http://127.0.0.1:5000"  # where `harness ui` opens them
 
@@ -28,7 +28,7 @@ def run_links(runs: Path, *, uri: str | None = None, pages: str = PAGES) -> dict
     base = (uri if uri.startswith(("http://", "https://")) else pages).rstrip("/")
     try:
         store = open_store(uri, runs)
-        with failures(uri):
+        with explain_failures(uri):
             found = _all_runs(store.client)
     except HarnessError:
         return {}
@@ -41,7 +41,7 @@ def run_links(runs: Path, *, uri: str | None = None, pages: str = PAGES) -> dict
 
 def _all_runs(client: Any) -> list[Any]:
     """Every active run of every experiment that is a cell's."""
-    experiments = [each.experiment_id for each in every_page(client.search_experiments)]
+    experiments = [each.experiment_id for each in fetch_pages(client.search_experiments)]
     if not experiments:
         return []
-    return every_page(partial(client.search_runs, experiments, "tags.fingerprint != ''"))
+    return fetch_pages(partial(client.search_runs, experiments, "tags.fingerprint != ''"))

@@ -11,7 +11,7 @@ from filelock import FileLock
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.tracking import records
-from harness.tracking.store import Store, failures, mlflow, open_store
+from harness.tracking.store import Store, explain_failures, mlflow, open_store
 
 STATUS = {
     "waiting": "KILLED",
@@ -48,13 +48,13 @@ def mirror_cell(store: Store, cell: Cell, *, grid: str | None = None, figures: F
     rows = cell.rows()
     if state == "waiting" and not rows:
         return
-    with failures(store.uri), FileLock(_lock(cell), timeout=PATIENCE):
+    with explain_failures(store.uri), FileLock(_lock(cell), timeout=PATIENCE):
         _update(store, cell, grid or cell.spec["grid"], state, rows, figures)
 
 
 def forget(store: Store, cell: Cell, *, grid: str | None = None) -> None:
     """Delete a cell's MLflow run, so that `mirror_cell` makes it anew."""
-    with failures(store.uri), FileLock(_lock(cell), timeout=PATIENCE):
+    with explain_failures(store.uri), FileLock(_lock(cell), timeout=PATIENCE):
         run = store.find_run(grid or cell.spec["grid"], cell.fingerprint)
         if run is not None:
             store.client.delete_run(run.info.run_id)
@@ -98,9 +98,9 @@ def _whole(store: Store, cells: Iterable[Cell], grid: str | None) -> set[Cell]:
 
     Takes no lock: a cell that is done changes no more, and one trained anew has another mark.
     """
-    with failures(store.uri):
+    with explain_failures(store.uri):
         grids = {cell: grid or cell.spec["grid"] for cell in cells}
-        ended = {name: store.ended(name) for name in set(grids.values())}
+        ended = {name: store.find_ended(name) for name in set(grids.values())}
         return {cell for cell, name in grids.items() if (cell.fingerprint, _ending(cell, "done")) in ended[name]}
 
 

@@ -58,10 +58,10 @@ class Store:
         self._runs[grid, fingerprint] = found[0].info.run_id
         return found[0]
 
-    def ended(self, grid: str) -> set[tuple[str, str]]:
+    def find_ended(self, grid: str) -> set[tuple[str, str]]:
         """Fingerprint and mark (tag `mirrored`) of a grid's finished runs: one search, a second for 1,000 runs."""
         search = partial(self.client.search_runs, [self.experiment(grid)], "attributes.status = 'FINISHED'")
-        tags = [run.data.tags for run in every_page(search)]
+        tags = [run.data.tags for run in fetch_pages(search)]
         return {(each["fingerprint"], each["mirrored"]) for each in tags if {"fingerprint", "mirrored"} <= each.keys()}
 
     def _find_experiment(self, grid: str) -> str:
@@ -107,7 +107,7 @@ def open_store(uri: str | None, runs: Path) -> Store:
     """
     uri = store_uri(uri, runs)
     file = sqlite_file(uri)
-    with failures(uri):
+    with explain_failures(uri):
         if file is None:
             return Store(uri, None, mlflow().MlflowClient(uri))
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _fresh_store() -> bytes:
         return file.read_bytes()
 
 
-def every_page(search: Callable[..., Any]) -> list[Any]:
+def fetch_pages(search: Callable[..., Any]) -> list[Any]:
     """All answers of a search that gives them page by page."""
     answer = search(max_results=AT_ONCE)
     found = list(answer)
@@ -173,7 +173,7 @@ def mlflow() -> SimpleNamespace:
 
 
 @contextmanager
-def failures(uri: str) -> Iterator[None]:
+def explain_failures(uri: str) -> Iterator[None]:
     """Turns what goes wrong in a tracking store into one line."""
     from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError

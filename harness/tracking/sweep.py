@@ -17,7 +17,7 @@ from harness.files import read_json
 from harness.ledger import Cell
 from harness.tracking import records
 from harness.tracking.mirror import PATIENCE, Figures, Mirror, _log
-from harness.tracking.store import Store, failures
+from harness.tracking.store import Store, explain_failures
 
 SweepFigures = Callable[[Path], Mapping[str, Any]]
 Row = dict[str, str]
@@ -61,7 +61,7 @@ def mirror_sweep(store: Store, folder: Path, *, figures: SweepFigures | None = N
         return
     locks = folder.parent.parent / ".mirror"
     locks.mkdir(exist_ok=True)
-    with failures(store.uri), FileLock(locks / f"sweep-{about['name']}.lock", timeout=PATIENCE):
+    with explain_failures(store.uri), FileLock(locks / f"sweep-{about['name']}.lock", timeout=PATIENCE):
         _update(store, folder, about, figures)
 
 

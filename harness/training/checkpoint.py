@@ -96,7 +96,7 @@ def restore(trainer: "Trainer", saved: Checkpoint) -> None:
         if saved.data[what] != value:
             raise HarnessError(
                 f"{trainer.cell.folder}: the {what} differ from those this cell was begun with; bring the old data "
-                "back, or delete the folder to train it afresh"
+                "back, or train it afresh with `harness run GRID --retrain`"
             )
     vars(trainer.at).update(saved.position)
     for network, weights in zip(trainer.networks, saved.networks, strict=True):

@@ -69,7 +69,7 @@ def encode(
         task = bar.add_task("encoding", total=len(manifest), completed=before, rate=0.0)
         try:
             for batch, exact in _encoded(pool, pictures, encoder, batches(manifest, before, batch_size)):
-                with np.errstate(over="ignore"):  # what overflows float16 is told in words
+                with np.errstate(over="ignore"):  # the message below says what overflows float16
                     features = exact.astype(dtype)
                 _refuse_not_finite(features, batch, pictures)
                 store.write(batch.split, batch.row, features, stamps[store.done : store.done + len(features)])

@@ -1,4 +1,4 @@
-"""Two runs side by side: what they were told to do, what came out, and whether the test queries tell them apart."""
+"""Two runs side by side: their settings, their results, and whether the test queries tell them apart."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -139,7 +139,7 @@ def pair_ranks(a: Cell, b: Cell, now: Now) -> tuple[dict[str, Pair], str]:
 
 
 def open_names(results: tuple[Result, Result], ranks: dict[str, Pair], data: Path) -> tuple[Names | None, str]:
-    """Captions and image ids of the test split, or None and why they cannot be told."""
+    """Captions and image ids of the test split, or None and why they are not known."""
     about = [result["dataset"] for result in results]
     try:
         dataset = open_dataset(about[0]["name"], data)

@@ -33,7 +33,7 @@ def figures(cell: Cell) -> "dict[str, Figure]":
 
 
 def draw_one(name: str, rows: list[Row], best: dict[str, Any] | None = None) -> "Figure":
-    """Dev rSum over the epochs, the pieces told apart, and the labels below where there are any."""
+    """Dev rSum over the epochs, the pieces marked, and the labels below where there are any."""
     with_labels = any(row["values"].get(key) is not None for row in rows for key in LABELS)
     made, axes = style.figure(7.2, 5.4 if with_labels else 3.4, rows=2 if with_labels else 1, sharex=True)
     style.title(axes[0], name)

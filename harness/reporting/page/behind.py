@@ -5,10 +5,10 @@ from typing import Any
 
 from harness.printing.numbers import decimal, duration, percent, short
 from harness.printing.table import DAGGER, Column, Table, Value, number
+from harness.reporting.declaration import Report
 from harness.reporting.reports.words import SELECTION
 from harness.reporting.rows.rows import Entry, Row
 from harness.reporting.runs import Run
-from harness.reporting.spec import Report
 from harness.tracking.records import flatten
 
 Facts = list[tuple[str, list[str]]]  # what, and its values as printed
@@ -36,7 +36,7 @@ def explain_row(row: Row, report: Report, differing: Sequence[str], links: Mappi
 def part_settings(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
     """The dotted settings in which runs differ, and those that all share, with their value; the seed apart, which every
     line has."""
-    tables = [dict(flatten(run.spec.run.table())) for run in runs]
+    tables = [dict(flatten(run.planned.run.table())) for run in runs]
     names = dict.fromkeys(name for table in tables for name in table if name != "seed")
     differing = [name for name in names if len({repr(table.get(name)) for table in tables}) > 1]
     first = tables[0] if tables else {}
@@ -47,7 +47,7 @@ def _line(run: Run, report: Report, link: str) -> list[Value]:
     scores = [run.score(metric, report.split, report.protocol) for metric in report.metrics]
     state = "" if run.state == "done" else f" {run.state}"
     return [
-        Value(str(run.spec.run.seed)),
+        Value(str(run.planned.run.seed)),
         *map(number, scores),
         Value("" if run.noise_rate is None else percent(run.noise_rate)),
         Value(duration(run.seconds) if run.result else ""),
@@ -75,15 +75,15 @@ def _describe_p(entry: Entry) -> str:
 
 
 def _list_facts(runs: Sequence[Run], differing: Sequence[str]) -> Facts:
-    tables = [dict(flatten(run.spec.run.table())) for run in runs]
+    tables = [dict(flatten(run.planned.run.table())) for run in runs]
     settings = []
     for name in differing:
         values = dict.fromkeys(short(table[name]) for table in tables if table.get(name) is not None)
         settings += [f"{name} = {' or '.join(values)}"] if values else []
     done = [run for run in runs if run.result]
     facts = {
-        "Failed": [f"seed {run.spec.run.seed}: {run.failure}" for run in runs if run.failure],
-        "Selected": _distinct(SELECTION[run.spec.run.evaluation.selection] for run in runs),
+        "Failed": [f"seed {run.planned.run.seed}: {run.failure}" for run in runs if run.failure],
+        "Selected": _distinct(SELECTION[run.planned.run.evaluation.selection] for run in runs),
         "Members": _distinct(member for run in done for member in run.result.get("members", [])),
         "Computed with": _distinct(_describe_machine(run.environment) for run in done),
         "Commit": _distinct(run.environment.get("git_commit") or "not recorded" for run in done),

@@ -41,7 +41,7 @@ def list_missing(rendered: Rendered) -> tuple[str, list[str]] | None:
         return None
     words = [f"{states['done']} of {count(states.total(), 'run')} done"] if states else []
     words += [f"{states[state]} {state}" for state in sorted(states) if state != "done"]
-    lines += [f"**{run.spec.name} failed:** {run.failure}" for run in rendered.runs if run.failure]
+    lines += [f"**{run.planned.name} failed:** {run.failure}" for run in rendered.runs if run.failure]
     return ", ".join(words), lines
 
 

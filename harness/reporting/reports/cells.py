@@ -7,6 +7,7 @@ import pandas as pd
 
 from harness.evaluation.measures import MEASURES
 from harness.printing.table import DAGGER, Column, Kind, Table, Value, number
+from harness.reporting.declaration import Report
 from harness.reporting.reports import words
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.series import draw_figure
@@ -14,7 +15,6 @@ from harness.reporting.rows.published import Published
 from harness.reporting.rows.rows import Group, Row, build_rows
 from harness.reporting.rows.significance import judge_rows
 from harness.reporting.runs import Run
-from harness.reporting.spec import Report
 
 PARTS: tuple[Kind, ...] = ("ours", "published", "difference")  # columns of a metric that is compared
 
@@ -95,7 +95,7 @@ def list_numbers(report: Report, rows: list[Row]) -> Iterator[dict[str, Any]]:
     """One line for each row and metric; a metric that neither side gives is left out of a row that has others."""
     for row in rows:
         about = row.published
-        selection = " or ".join(sorted({run.spec.run.evaluation.selection for run in row.runs}))
+        selection = " or ".join(sorted({run.planned.run.evaluation.selection for run in row.runs}))
         for metric in MEASURES:
             entry = row.entries[metric]
             if entry.mean is None and entry.published is None and row.n:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.evaluation.correspondence import label_report
 from harness.printing.table import Table, Value, number, plain
+from harness.reporting.declaration import Labels, Report
 from harness.reporting.figures.labels import QUANTITIES, draw_labels
 from harness.reporting.reports import words
 from harness.reporting.reports.cells import count_seeds
@@ -22,7 +23,6 @@ from harness.reporting.reports.rendered import Rendered
 from harness.reporting.rows.places import runs_by_place
 from harness.reporting.rows.rows import Row
 from harness.reporting.runs import Run
-from harness.reporting.spec import Labels, Report
 
 BINS = 40
 Pairs = dict[str, NDArray[Any]]  # what a run knows of its pairs, see `Run.pairs`

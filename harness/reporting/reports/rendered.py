@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from harness.printing.table import Table
+from harness.reporting.declaration import Report
 from harness.reporting.rows.rows import Row
 from harness.reporting.runs import Run
-from harness.reporting.spec import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 from harness.grids.expand import BASE, PARAMETER, VALUE
+from harness.reporting.declaration import Bars, Lines, Pieces, Report, Scored, Sensitivity
 from harness.reporting.figures.bars import Bar, draw_bars
 from harness.reporting.figures.lines import Line, draw_lines
 from harness.reporting.figures.sensitivity import Panel, draw_panels
@@ -12,7 +13,6 @@ from harness.reporting.rows.places import base_runs, runs_by_place
 from harness.reporting.rows.published import Published
 from harness.reporting.rows.rows import score_runs
 from harness.reporting.runs import Run
-from harness.reporting.spec import Bars, Lines, Pieces, Report, Scored, Sensitivity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,10 +70,10 @@ def collect_lines(report: Report, spec: Lines, runs: list[Run], published: Publi
         line = found.setdefault(panel, {}).setdefault(series, Line(name, strong=series == spec.highlight))
         mean = _mean(report, spec, here)
         line.ours += [(float(x), *mean)] if mean else []
-        value = published.of_run(here[0].spec) if published else None
+        value = published.of_run(here[0].planned) if published else None
         line.published += [(float(x), value.metrics[spec.y])] if value and spec.y in value.metrics else []
     if published and spec.x == "noise.rate":
-        rates = sorted({float(run.spec.labels[spec.x]) for run in runs})
+        rates = sorted({float(run.planned.place[spec.x]) for run in runs})
         for panel, lines in found.items():
             lines |= _collect_literature(spec, published, rates, panel if spec.panels == "backbone" else None)
     return {
@@ -135,7 +135,7 @@ def _vary(report: Report, spec: Scored, runs: list[Run], only: str = "") -> Iter
     Raises:
         HarnessError: the grids vary none, or not this one.
     """
-    have = {run.spec.labels.get(PARAMETER) for run in runs} - {None}
+    have = {run.planned.place.get(PARAMETER) for run in runs} - {None}
     if not have or (only and only not in have):
         what = f"{only} in its [vary]" if only else "a [vary]"
         grids = ", ".join(report.grids)

@@ -8,12 +8,12 @@ from harness.ledger import Ledger
 from harness.ledger.comparable import Nothing, Now, Trained, differences, together
 from harness.printing.numbers import NOTHING, short
 from harness.printing.table import Table, Value, number, plain
+from harness.reporting.declaration import Report
 from harness.reporting.figures.sweep import draw_sweep
 from harness.reporting.reports import words
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.rows.rows import Row
 from harness.reporting.runs import read_cell
-from harness.reporting.spec import Report
 from harness.reporting.trials import PAPER, Trial, Trials, list_trials, read_trials
 
 STATES = {"fail": "failed", "pruned": "stopped early"}  # in words
@@ -33,7 +33,7 @@ def render_sweep(report: Report, sweep: str, ledger: Ledger, now: Now | None = N
     for trial in list_trials(trials.table):
         cells = [ledger.cell(trial["fingerprint"])] if trial["fingerprint"] else []
         runs = [read_cell(cell) for cell in cells if cell.path("spec.json").exists()]
-        rows.append(Row((trial["number"],), [run.spec.name for run in runs], runs))
+        rows.append(Row((trial["number"],), [run.planned.name for run in runs], runs))
     seen = [Trained(run.cell, run.result) for row in rows for run in row.runs if run.result]
     apart = together(seen, Nothing())
     if apart:

@@ -10,14 +10,14 @@ from harness.evaluation.bootstrap import METRICS
 from harness.evaluation.protocols import PROTOCOLS
 from harness.ledger.comparable import OTHER_PAIRS
 from harness.printing.numbers import count
+from harness.reporting.declaration import Report
 from harness.reporting.rows.rows import Row
 from harness.reporting.rows.significance import LEVEL, Judged
 from harness.reporting.runs import LEFT_OUT, OUTDATED, Run
-from harness.reporting.spec import Report
 
 # A smoke page looks like any other, and its best method is chance.
 SMOKE = "A smoke run is cut in size and epochs: it shows that everything works, not which method is best."
-LISTED = 6  # more missing rows than this are told by one command for the whole grid
+LISTED = 6  # for more missing rows than this, one command for the whole grid is named
 
 SELECTION = {
     "best_dev_rsum_of_last_piece": "the epoch with the best dev rSum of the last piece of training",
@@ -33,7 +33,7 @@ def name_dataset(report: Report, runs: Iterable[Run]) -> str:
     Raises:
         HarnessError: its grids have several; their numbers must not stand in one table.
     """
-    names = sorted({run.spec.run.dataset for run in runs})
+    names = sorted({run.planned.run.dataset for run in runs})
     if len(names) > 1:
         raise HarnessError(f"{report.name}: its cells are on {' and '.join(names)}; a table is on one dataset")
     return names[0]
@@ -50,8 +50,8 @@ def refuse_other_dev(report: Report, runs: Sequence[Run]) -> None:
         chosen[getattr(report.figure, "split", "test")] = {**report.where, **report.figure.where}
     if "dev" in chosen:
         where = chosen["dev"].items()
-        shown = [run for run in runs if all(run.spec.labels.get(axis) in values for axis, values in where)]
-        sizes = {run.spec.run.evaluation.dev_images for run in shown}
+        shown = [run for run in runs if all(run.planned.place.get(axis) in values for axis, values in where)]
+        sizes = {run.planned.run.evaluation.dev_images for run in shown}
         if len(sizes) > 1:
             listed = " and ".join(sorted(map(str, sizes)))
             raise HarnessError(
@@ -101,9 +101,9 @@ def caption_labels(report: Report, rows: Sequence[Row]) -> str:
 
 def name_noise(runs: Sequence[Run]) -> str:
     """Which noise the training pairs carry."""
-    if all(run.spec.run.dataset in CARDS and CARDS[run.spec.run.dataset].noise == "real" for run in runs):
+    if all(run.planned.run.dataset in CARDS and CARDS[run.planned.run.dataset].noise == "real" for run in runs):
         return "the training pairs carry real noise and none is added"
-    kinds = sorted({hyphenate(run.spec.run.noise.name) for run in runs})
+    kinds = sorted({hyphenate(run.planned.run.noise.name) for run in runs})
     return f"{', '.join(kinds)} noise in the training split alone"
 
 
@@ -113,7 +113,7 @@ def hyphenate(noise: str) -> str:
 
 
 def name_selection(runs: Iterable[Run]) -> str:
-    return " or ".join(sorted({SELECTION[run.spec.run.evaluation.selection] for run in runs}))
+    return " or ".join(sorted({SELECTION[run.planned.run.evaluation.selection] for run in runs}))
 
 
 def explain_marks(report: Report, judged: Judged) -> list[str]:
@@ -165,7 +165,7 @@ def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes:
     commands = list_commands(report)
     if len(lacking) > LISTED:
         return [*lines, f"`{' && '.join(commands)}` trains the {missing} that are missing."]
-    asked = {run.fingerprint: run.spec.labels for run in runs}
+    asked = {run.fingerprint: run.planned.place for run in runs}
     for row, states in lacking:
         why = ", ".join(f"{n} {state}" for state, n in sorted(states.items()) if state not in ("done", LEFT_OUT))
         place = asked[row.runs[0].fingerprint]

@@ -12,8 +12,8 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.evaluation.measures import RECALLS
-from harness.grids import CellSpec
-from harness.reporting.spec import PublishedSpec
+from harness.grids import PlannedCell
+from harness.reporting.declaration import PublishedSpec
 
 AGREE = 0.15  # rSum by which two sources of one number may differ, from rounding
 KEYS = ("dataset", "protocol", "noise_kind", "rate", "method", "backbone")
@@ -68,7 +68,7 @@ class Published:
         kind = (rows["noise_kind"] == spec.noise_kind) | ((rows["noise_kind"] == "none") & (rows["rate"] == 0))
         self.rows = rows[kind & (rows["protocol"] == protocol) & rows["status"].isin(spec.accept)]
 
-    def of_run(self, planned: CellSpec) -> PublishedValue | None:
+    def of_run(self, planned: PlannedCell) -> PublishedValue | None:
         """What is printed for a planned run.
 
         Raises:

@@ -4,10 +4,10 @@ import statistics
 from dataclasses import dataclass, field
 
 from harness.evaluation.measures import MEASURES
+from harness.reporting.declaration import Report
 from harness.reporting.rows.places import Place, base_runs, runs_by_place
 from harness.reporting.rows.published import Published, PublishedValue
 from harness.reporting.runs import Run
-from harness.reporting.spec import Report
 
 
 @dataclass
@@ -76,7 +76,7 @@ def build_rows(report: Report, runs: list[Run], published: Published | None) -> 
     groups: dict[Place, Group] = {}
     base = base_runs(runs)
     for place, here in runs_by_place(report, runs, report.rows, report.where).items():
-        value = published.of_run(here[0].spec) if published else None
+        value = published.of_run(here[0].planned) if published else None
         entries = {metric: score_runs(here, metric, report.split, report.protocol) for metric in MEASURES}
         for metric, entry in entries.items():
             entry.published = value.metrics.get(metric) if value else None

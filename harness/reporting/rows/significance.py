@@ -10,8 +10,8 @@ from functools import cache
 
 from harness.evaluation import bootstrap
 from harness.evaluation.bootstrap import Ranks
+from harness.reporting.declaration import Report
 from harness.reporting.rows.rows import Entry, Group, Row
-from harness.reporting.spec import Report
 
 LEVEL = 0.05
 RESAMPLES = 10_000

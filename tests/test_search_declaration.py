@@ -112,18 +112,18 @@ def test_the_digest_is_of_what_the_trials_depend_on(tmp_path: Path) -> None:
     assert load_sweep(same, trials=99).digest() == digest
 
 
-def test_points_and_labels() -> None:
+def test_points_and_values() -> None:
     assert Range(low=0.0, high=0.3, step=0.1).points() == [0.0, 0.1, 0.2, 0.3]
     assert Range(low=1, high=7, step=3).points() == [1, 4, 7]
     assert Range(low=0.0, high=0.3).points() is None
     assert Range(low=0.0, high=0.3, step=0.1).value(0.1 + 0.2) == 0.3
     assert not Range(low=1.0, high=7).integer
     with pytest.raises(HarnessError, match=r"2 is outside of 1 to 7 in steps of 3"):
-        Range(low=1, high=7, step=3).label(2)
+        Range(low=1, high=7, step=3).point(2)
     pieces = Choices(choices=[[7, 32], [7, 7, 32]])
     assert pieces.points() == ["7-32", "7-7-32"]
     assert pieces.value("7-7-32") == [7, 7, 32]
-    assert pieces.label([7, 32]) == "7-32"
+    assert pieces.point([7, 32]) == "7-32"
 
 
 def test_trials_read_back_as_they_were_written(tmp_path: Path) -> None:
@@ -168,14 +168,14 @@ def test_best_toml_is_a_grid_of_the_winner_and_the_paper(tmp_path: Path) -> None
     space = '"method.beta" = { low = 0.0, high = 0.99 }\n"method.pieces" = { choices = [[1, 1], [2]] }'
     sweep = load_sweep(write(tmp_path, space, rest="\n[confirm]\nseeds = [3, 4]"))
     values = {"method.beta": 0.25, "method.pieces": [2]}
-    best = TrialRow(2, "COMPLETE", 300.0, sweep.labels(values), "f" * 16, 1.0, "here")
+    best = TrialRow(2, "COMPLETE", 300.0, sweep.points(values), "f" * 16, 1.0, "here")
     path = tmp_path / "best.toml"
     path.write_text(best_toml(sweep, best, values))
     grid = load_grid(path)
     assert grid.axes == {"seed": [3, 4], "setting": ["best", "paper"]}
     for cell in grid.cells:
-        meant = values if cell.labels["setting"] == "best" else sweep.paper
-        update = {"seed": cell.labels["seed"], "evaluation": cell.run.evaluation}
+        meant = values if cell.place["setting"] == "best" else sweep.paper
+        update = {"seed": cell.place["seed"], "evaluation": cell.run.evaluation}
         assert cell.fingerprint == fingerprint(sweep.run(meant).model_copy(update=update))
         assert cell.run.evaluation.protocols is None  # the confirmation scores test
 

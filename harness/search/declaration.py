@@ -35,7 +35,7 @@ from harness.evaluation.measures import MEASURES
 from harness.grids import find, read_toml
 from harness.grids.resolve import resolve_run
 from harness.grids.tables import at, merge, nested
-from harness.search.space import Choices, Label, Parameter, Range
+from harness.search.space import Choices, Parameter, Point, Range
 from harness.spec import RunSpec
 from harness.spec.explain import explain
 from harness.spec.run import Strict
@@ -133,13 +133,13 @@ class Sweep:
         where = f"{self.path}: {', '.join(f'{key} = {value}' for key, value in values.items())}"
         return resolve_run(laid_over(merge(self.base, UNTOUCHED), values), where)
 
-    def values(self, labels: Mapping[str, Label]) -> Values:
+    def values(self, points: Mapping[str, Point]) -> Values:
         """A trial's parameters as values of the run."""
-        return {key: self.space[key].value(label) for key, label in labels.items()}
+        return {key: self.space[key].value(point) for key, point in points.items()}
 
-    def labels(self, values: Values) -> dict[str, Label]:
+    def points(self, values: Values) -> dict[str, Point]:
         """Values of the run as a trial's parameters."""
-        return {key: self.space[key].label(value) for key, value in values.items()}
+        return {key: self.space[key].point(value) for key, value in values.items()}
 
     def asked(self) -> dict[str, Any]:
         """All that the trials depend on: how many there are, and what is done with the winner, may change."""
@@ -237,7 +237,7 @@ def _paper(given: Values, space: dict[str, Parameter], base: dict[str, Any], pat
         if value is None:
             raise HarnessError(f'{path}: paper: the run says nothing of {key}; write paper = {{ "{key}" = ... }}')
         try:
-            parameter.label(value)
+            parameter.point(value)
         except HarnessError as error:
             where = "paper" if key in given else "paper (what the run has)"
             raise HarnessError(f"{path}: {where}: {key} = {error}; widen the space or name another value") from None
