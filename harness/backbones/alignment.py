@@ -1,10 +1,10 @@
 """Local alignments of every image with every word: SCAN's attention, then SGRAF's similarity vectors.
 
-For word w and the context c that it attends to in an image, the similarity vector is normalise(W (c - w)^2 +
-b). At the paper's sizes the differences c - w of one batch fill 0.9 GB, three copies of which the plain
-formula keeps for the backward pass. Here only the attention weights (36 numbers per word and image, not 1024)
-and the result are kept: a block of differences is made, used and forgotten while it is in the cache, in the
-forward pass and again in the backward pass, where making it costs 3 % of the arithmetic.
+For word w and the context c that it attends to in an image, the similarity vector is normalise(W (c - w)^2 + b). At the
+paper's sizes the differences c - w of one batch fill 0.9 GB, three copies of which the plain formula keeps for the
+backward pass. Here only the attention weights (36 numbers per word and image, not 1024) and the result are kept: a
+block of differences is made, used and forgotten while it is in the cache, in the forward pass and again in the backward
+pass, where making it costs 3 % of the arithmetic.
 
 The context's norm needs no pass over its 1024 channels either: |sum_r a_r v_r|^2 = a' G a with G the image's
 36 x 36 Gram matrix of regions, so the normalised context is one product with rescaled weights.

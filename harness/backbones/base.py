@@ -15,8 +15,7 @@ from harness.spec import Checked
 
 
 class Encoded(NamedTuple):
-    """Embeddings of n images or texts: one vector each, `values` (n, d), or one per region or word, (n,
-    items, d).
+    """Embeddings of n images or texts: one vector each, `values` (n, d), or one per region or word, (n, items, d).
 
     `lengths` (n,) counts the real regions or words; what lies beyond them is padding, always zero. `of` says which of
     the two they are; a new `Encoded` made of this one's values by `_replace` keeps it.
@@ -55,8 +54,8 @@ class Backbone(Checked, nn.Module):
     `within` and `pairwise`. All of them read the parameters when they are called, so that `torch.func.functional_call`
     may put other tensors in their place, and inside `twice_differentiable` they can be differentiated twice.
 
-    `region_dim` and `vocabulary_size` come from the data; keyword arguments are hyperparameters, kept as
-    attributes of the same names, so that `configuration()` can rebuild the model beside its weights.
+    `region_dim` and `vocabulary_size` come from the data; keyword arguments are hyperparameters, kept as attributes of
+    the same names, so that `configuration()` can rebuild the model beside its weights.
     """
 
     reads_pixels: ClassVar[bool] = False  # pictures (images, S, S, 3) in place of region features; has a `reader`
@@ -74,8 +73,7 @@ class Backbone(Checked, nn.Module):
         return None
 
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
-        """regions (images, R, region_dim), lengths (images,) in 1..R: image i's regions are its first
-        lengths[i]."""
+        """regions (images, R, region_dim), lengths (images,) in 1..R: image i's regions are its first lengths[i]."""
         raise NotImplementedError
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:

@@ -62,9 +62,8 @@ class BatchNorm(nn.BatchNorm1d):
 class RegionProjection(nn.Module):
     """VSE-infinity's image side: on every region a linear map plus a two-layer perceptron with BatchNorm.
 
-    BatchNorm's statistics run over the real regions only; dropped (padded) ones give zero rows. The released
-    code lets zero rows of padding into the statistics; the two agree where no region is dropped, evaluation
-    included.
+    BatchNorm's statistics run over the real regions only; dropped (padded) ones give zero rows. The released code lets
+    zero rows of padding into the statistics; the two agree where no region is dropped, evaluation included.
     """
 
     def __init__(self, region_dim: int, embed_dim: int) -> None:

@@ -1,10 +1,9 @@
 """Generalised pooling operator (Chen et al., "Learning the Best Pooling Strategy for Visual Semantic
 Embedding", CVPR 2021).
 
-The values of each channel are sorted over an image's regions (or a text's words) and averaged with weights
-that a small BiGRU reads off the positions. The weights depend on the number of items alone, never on the
-features: a table for every length up to the longest is computed once per call, and each sample looks its row
-up.
+The values of each channel are sorted over an image's regions (or a text's words) and averaged with weights that a
+small BiGRU reads off the positions. The weights depend on the number of items alone, never on the features: a table for
+every length up to the longest is computed once per call, and each sample looks its row up.
 """
 
 import math
@@ -64,9 +63,9 @@ def sorted_average(values: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
 
 
 class _SortedAverage(torch.autograd.Function):
-    """The CPU's way. numpy sorts short rows of doubles with vector instructions, about 8 times as fast as
-    torch sorts values and places. A float32 leaves 29 bits of a double unused: the place goes there, and
-    comes out of the sort with its value, which rounding back to float32 restores exactly."""
+    """The CPU's way. numpy sorts short rows of doubles with vector instructions, about 8 times as fast as torch sorts
+    values and places. A float32 leaves 29 bits of a double unused: the place goes there, and comes out of the sort with
+    its value, which rounding back to float32 restores exactly."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
-"""Official checkpoints (CRCL, VSE-infinity, SGRAF): their names for parameters, ours, and a safe way from one
-to the other.
+"""Official checkpoints (CRCL, VSE-infinity, SGRAF): their names for parameters, ours, and a safe way from one to the
+other.
 
 A checkpoint is a dict whose `model` is a list of state dicts: image encoder, text encoder and, for SAF and
 SGR, similarity encoder. Official names here start with the number of their part: `0.fc.weight`.
@@ -93,14 +93,12 @@ def to_official(backbone: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]
 def import_checkpoint(path: Path, out: Path) -> dict[str, Any]:
     """Write an official `model_best.pth.tar` as our safetensors, which `weights.load_backbone` reads.
 
-    The file is unpickled with tensors, plain values, numpy scalars and `argparse.Namespace` alone; anything
-    else in it is refused before it runs. Backbone and sizes are read off names and shapes; dropout, which
-    leaves no trace in a checkpoint, gets our default. Nothing says which vocabulary it was trained with:
-    evaluate on a dataset that has it.
+    The file is unpickled with tensors, plain values, numpy scalars and `argparse.Namespace` alone; anything else in it
+    is refused before it runs. Backbone and sizes are read off names and shapes; dropout, which leaves no trace in a
+    checkpoint, gets our default. Nothing says which vocabulary it was trained with: evaluate on a dataset that has it.
 
     Returns:
-        What was found: backbone, sizes, epoch and best rSum as the file has them, number of parameters, the
-        new file.
+        What was found: backbone, sizes, epoch and best rSum as the file has them, number of parameters, the new file.
 
     Raises:
         HarnessError: no such file, not a checkpoint, not one of a known backbone, or one that would run code.

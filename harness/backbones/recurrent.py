@@ -1,10 +1,10 @@
 """A bidirectional GRU over sequences of different lengths, its two directions averaged.
 
-`BiGRU` is `nn.GRU` with the same parameters, names and start, and on an accelerator it runs as one. On a CPU
-torch records every step of the recurrence for the backward pass, and the gradient of each step's slice is a
-full-size tensor of zeros. There, one function walks the packed steps in both passes, keeps the gates, and
-takes the recurrent weights' gradient from one product at the end. Neither that nor an accelerator's GRU can be
-differentiated twice; where it is wanted, `recurrence` records every step.
+`BiGRU` is `nn.GRU` with the same parameters, names and start, and on an accelerator it runs as one. On a CPU torch
+records every step of the recurrence for the backward pass, and the gradient of each step's slice is a full-size tensor
+of zeros. There, one function walks the packed steps in both passes, keeps the gates, and takes the recurrent weights'
+gradient from one product at the end. Neither that nor an accelerator's GRU can be differentiated twice; where it is
+wanted, `recurrence` records every step.
 """
 
 from typing import Any

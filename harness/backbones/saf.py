@@ -15,9 +15,9 @@ from harness.spec import NotScience
 class SAF(SimilarityReasoning):
     """SAF: similarity vectors of words averaged with learned attention, which filters meaningless alignments.
 
-    The attention passes a BatchNorm of one channel. The released loop shows it one caption against all images
-    at a time, so in training its statistics are those of a caption, and its running averages take one update
-    per caption, in the captions' order; both are kept, in closed form.
+    The attention passes a BatchNorm of one channel. The released loop shows it one caption against all images at a
+    time, so in training its statistics are those of a caption, and its running averages take one update per caption, in
+    the captions' order; both are kept, in closed form.
     """
 
     def __init__(

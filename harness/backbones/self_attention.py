@@ -1,5 +1,5 @@
-"""SGRAF's self-attention: one global vector per image or text, weighted by how each region or word agrees
-with the mean."""
+"""SGRAF's self-attention: one global vector per image or text, weighted by how each region or word agrees with the
+mean."""
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,11 @@ from harness.errors import HarnessError
 class RegionNorm(nn.Module):
     """BatchNorm whose channel is the region's place, 1..`regions`: statistics over images and feature channels.
 
-    The released model fixes 36 places. Where an image has fewer regions because some were dropped, its k-th
-    of l takes the statistics of the place where it is expected to have stood, (k (regions + 1) / (l + 1)),
-    rounded: with nothing dropped that is its own place, and with regions dropped every place still sees
-    examples. (The released code keeps dropped regions as near-zero vectors that count in the statistics and
-    are attended to.) A place without an example in a batch keeps its running averages.
+    The released model fixes 36 places. Where an image has fewer regions because some were dropped, its k-th of l takes
+    the statistics of the place where it is expected to have stood, (k (regions + 1) / (l + 1)), rounded: with nothing
+    dropped that is its own place, and with regions dropped every place still sees examples. (The released code keeps
+    dropped regions as near-zero vectors that count in the statistics and are attended to.) A place without an example
+    in a batch keeps its running averages.
     """
 
     running_mean: Tensor
@@ -74,8 +74,7 @@ class RegionNorm(nn.Module):
 
 
 class VisualSelfAttention(nn.Module):
-    """(images, R, d) -> (images, d), unit length. BatchNorm, tanh and dropout on both the regions and their
-    mean."""
+    """(images, R, d) -> (images, d), unit length. BatchNorm, tanh and dropout on both the regions and their mean."""
 
     def __init__(self, dim: int, regions: int, *, dropout: float) -> None:
         super().__init__()

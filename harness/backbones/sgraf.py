@@ -1,9 +1,8 @@
-"""What SAF and SGR share: encoders, alignments of every image with every caption, and the walk over caption
-chunks.
+"""What SAF and SGR share: encoders, alignments of every image with every caption, and the walk over caption chunks.
 
-Source: Diao et al., "Similarity Reasoning and Filtration for Image-Text Matching", AAAI 2021. For an image
-and a caption there is one similarity vector per word (the word against the regions it attends to) and one for
-the two global vectors; SAF and SGR differ in how they make one vector of them.
+Source: Diao et al., "Similarity Reasoning and Filtration for Image-Text Matching", AAAI 2021. For an image and a
+caption there is one similarity vector per word (the word against the regions it attends to) and one for the two global
+vectors; SAF and SGR differ in how they make one vector of them.
 
 The released code walks over the captions one by one. Here they are taken `chunk` at a time in the order of their
 lengths, words packed and captions of equal length together, so that nothing is padding; `recompute` keeps only a
@@ -14,8 +13,8 @@ et al., "Mitigating Noisy Correspondence by Geometrical Structure Consistency Le
 
 Differs from the released code in:
 - Dropped regions (lengths below R) are masked out of attention and of averages; there they stay as near-zero
-  features, which after the projection's bias and normalisation are attended to like any other. BatchNorm over
-  region places: see `RegionNorm`.
+  features, which after the projection's bias and normalisation are attended to like any other. BatchNorm over region
+  places: see `RegionNorm`.
 - `within` leaves SAF's running averages alone. GSC's release moves them with every comparison, so that those of texts
   among texts, its last ones, are what evaluation then normalises images against texts with.
 - `within` where images have lost different regions: see `place_weights`.
@@ -110,8 +109,8 @@ class SimilarityReasoning(Backbone):
         """Called once per training-mode `compare` with the statistics of all captions, in the captions' order."""
 
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
-        """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, R, embed_dim), zero
-        when padded."""
+        """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, R, embed_dim), zero when
+        padded."""
         self._check("regions", regions, lengths)
         mask = length_mask(lengths, regions.shape[1])[:, :, None]
         return Encoded(torch.where(mask, l2_normalise(self.regions_to_vectors(regions)), 0), lengths, "images")

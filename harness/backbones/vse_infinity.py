@@ -1,7 +1,7 @@
 """VSE-infinity: one vector per image and per text, cosine similarity.
 
-Source: Chen et al., "Learning the Best Pooling Strategy for Visual Semantic Embedding", CVPR 2021, with
-precomputed regions and a BiGRU text encoder, as CRCL (NeurIPS 2023) uses it.
+Source: Chen et al., "Learning the Best Pooling Strategy for Visual Semantic Embedding", CVPR 2021, with precomputed
+regions and a BiGRU text encoder, as CRCL (NeurIPS 2023) uses it.
 
 Differs from the released code in:
 - BatchNorm's statistics leave padded regions out (only matters in training with dropped regions).

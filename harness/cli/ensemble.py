@@ -15,8 +15,8 @@ from harness.cli import options
 def command(members: tuple[str, ...], runs: Path, data: Path, device: str) -> None:
     """Score the mean similarity of finished runs (SGRAF = SAF + SGR) on their test split, and keep it in the ledger.
 
-    The runs must share dataset, noise, method, schedule and seed, and differ in the backbone. The result is a cell
-    of its own, so that reports and MLflow show it beside its members.
+    The runs must share dataset, noise, method, schedule and seed, and differ in the backbone. The result is a cell of
+    its own, so that reports and MLflow show it beside its members.
     """
     from harness.errors import HarnessError
     from harness.launch.ensemble import score_ensemble

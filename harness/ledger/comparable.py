@@ -157,10 +157,10 @@ def outdated(ensemble: Trained, members: Sequence[Trained]) -> bool:
 def together(cells: Iterable[Trained], now: Now) -> dict[str, str]:
     """Which finished cells may stand in one table.
 
-    No mean and no difference is ever over two states of the data, two versions of the code or, at one seed, two
-    draws of the noise. Those of now count; where none is, or the data are not here, the most frequent state does, of
-    equally frequent ones that of the cell that finished last. The others are left out, not refused: a table of a
-    thousand cells stays readable while some of them are trained again, and its note says what is missing.
+    No mean and no difference is ever over two states of the data, two versions of the code or, at one seed, two draws
+    of the noise. Those of now count; where none is, or the data are not here, the most frequent state does, of equally
+    frequent ones that of the cell that finished last. The others are left out, not refused: a table of a thousand cells
+    stays readable while some of them are trained again, and its note says what is missing.
 
     Cells that read pixels and cells that read regions are judged apart, because the digest covers what is read. Where
     the data are not here, nobody can tell whether the two come from one state of the folder.

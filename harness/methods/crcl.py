@@ -1,11 +1,9 @@
 """CRCL: Cross-modal Robust Complementary Learning.
 
-Source: "Cross-modal Active Complementary Learning with Self-refining Correspondence", NeurIPS 2023,
-arXiv 2310.17468.
+Source: "Cross-modal Active Complementary Learning with Self-refining Correspondence", NeurIPS 2023, arXiv 2310.17468.
 
-The data. Some of the training pairs (image i, caption i) do not belong together, and nobody says which.
-CRCL keeps a correspondence label y_i in [0, 1] for every training pair, its estimate of whether the pair
-belongs together.
+The data. Some of the training pairs (image i, caption i) do not belong together, and nobody says which. CRCL keeps a
+correspondence label y_i in [0, 1] for every training pair, its estimate of whether the pair belongs together.
 
 The loss, over a batch of B pairs with similarities S (B, B), rows images, and temperature tau (`tau`):
 
@@ -20,9 +18,9 @@ The loss, over a batch of B pairs with similarities S (B, B), rows images, and t
 
     L = A + 5 C                                                                5 is `complementary_weight`
 
-The active loss says "this is a pair" as far as y_i believes it. The complementary loss says only "those
-are not": at y_i = 1 it is the plain sum over the negatives, at y_i = 0 their share of the whole row or
-column, which is bounded, so a false pair can do little harm.
+The active loss says "this is a pair" as far as y_i believes it. The complementary loss says only "those are not": at
+y_i = 1 it is the plain sum over the negatives, at y_i = 0 their share of the whole row or column, which is bounded, so
+a false pair can do little harm.
 
 The labels, corrected inside every training step with no gradient (Self-refining Correspondence Correction):
 
@@ -33,11 +31,11 @@ The labels, corrected inside every training step with no gradient (Self-refining
     stored_i = p_i, before the threshold                   in the last frozen epoch of the first piece
     stored_i = y_i                                         in every other step
 
-Labels start at 1. Through the frozen epochs of the first piece every pair counts in full; the last of them
-also writes down the first estimates, which the following epochs correct. A pair put to 0 can come back:
-(1 - beta) p_i has to reach epsilon. Then a new piece begins: network and optimiser start afresh, the labels
-stay, and its frozen epochs train on what the piece before has learnt, so errors in the network do not
-accumulate while the labels get better (self-refining). The network kept is the last piece's.
+Labels start at 1. Through the frozen epochs of the first piece every pair counts in full; the last of them also writes
+down the first estimates, which the following epochs correct. A pair put to 0 can come back: (1 - beta) p_i has to reach
+epsilon. Then a new piece begins: network and optimiser start afresh, the labels stay, and its frozen epochs train on
+what the piece before has learnt, so errors in the network do not accumulate while the labels get better
+(self-refining). The network kept is the last piece's.
 
 Differs from the released code in:
   1. log P and log Q are stable log-softmaxes and nothing is added to denominators (there: 1e-10), so the
@@ -54,10 +52,10 @@ Differs from the released code in:
      Labels are part of the checkpoint; there, resuming reads a key that was never saved.
   8. The ablations (`active`, `complementary`, `weighting`, `correction`, `refining`) and a fixed exponent are ours; the
      released code can turn off momentum and threshold alone.
-The same as there, though it may surprise: with `freeze_epochs=0` no first estimate is ever written and the
-labels move from 1 by momentum alone; p_i comes from the training pass itself (augmented batch, dropout on),
-so it depends on the pair's companions in the batch. The paper's theory is stated for the exponent of the
-denominator going to 1; training, there and here, has 1 - y_i.
+The same as there, though it may surprise: with `freeze_epochs=0` no first estimate is ever written and the labels move
+from 1 by momentum alone; p_i comes from the training pass itself (augmented batch, dropout on), so it depends on the
+pair's companions in the batch. The paper's theory is stated for the exponent of the denominator going to 1; training,
+there and here, has 1 - y_i.
 """
 
 from math import ceil
@@ -80,8 +78,8 @@ def active_loss(log_p: Tensor, log_q: Tensor, labels: Tensor) -> Tensor:
 def complementary_loss(p: Tensor, q: Tensor, exponents: Tensor, transform: str = "tan") -> Tensor:
     """C: mean over the pairs of the transformed probability on the negatives, normalised to a power.
 
-    p, q: (B, B), rows images. exponents: (B,), power of the denominator of each pair's two terms; 0 leaves
-    the sum as it is, 1 makes it a share.
+    p, q: (B, B), rows images. exponents: (B,), power of the denominator of each pair's two terms; 0 leaves the sum as
+    it is, 1 makes it a share.
     """
     f_p, f_q = TRANSFORMS[transform](p), TRANSFORMS[transform](q)
     image_to_text = off_diagonal(f_p).sum(dim=1) / f_p.sum(dim=1) ** exponents  # (B,), over the captions
@@ -101,8 +99,8 @@ def correct_labels(
 ) -> tuple[Tensor, Tensor]:
     """(labels to train this step on, labels to store), each (B,).
 
-    stored: (B,) labels so far. match: (B,) p_i of this step, without gradient. piece, epoch: counted from
-    zero, the epoch within its piece. beta = 0 is a correction without momentum.
+    stored: (B,) labels so far. match: (B,) p_i of this step, without gradient. piece, epoch: counted from zero, the
+    epoch within its piece. beta = 0 is a correction without momentum.
     """
     labels = stored if epoch < frozen_epochs else beta * stored + (1 - beta) * match
     labels = labels.masked_fill(labels < epsilon, 0.0)

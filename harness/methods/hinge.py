@@ -3,9 +3,9 @@
     a_ij = [m_i + S_ij - S_ii]+     image i against caption j       (margin of the image's own pair i)
     b_ij = [m_j + S_ij - S_jj]+     caption j against image i       (margin of the caption's own pair j)
 
-Both are zero on the diagonal. Soft margins differ between pairs, and three released codes give pair i's
-hinge the margin of pair j; so margins are vectors here, and their shape is checked. `matrix_margin_hinges` is what
-those codes compute.
+Both are zero on the diagonal. Soft margins differ between pairs, and three released codes give pair i's hinge the
+margin of pair j; so margins are vectors here, and their shape is checked. `matrix_margin_hinges` is what those codes
+compute.
 """
 
 from typing import Literal

@@ -17,9 +17,9 @@ class RCL(Method):
     f (`transform`): log -log(1-p); tan; abs p; exp e^(p-1); gce (1-(1-p)^q)/q, the only one to read `q`.
     A given pair is raised only through the softmax. The published results use `log`.
 
-    Differs from the released code in: no random subset of negatives (its `ratio`, off by default); `q` has
-    a name of its own (there it is the margin flag; the default here is that of the generalised cross
-    entropy's paper); a batch of one gives zero instead of an error.
+    Differs from the released code in: no random subset of negatives (its `ratio`, off by default); `q` has a name of
+    its own (there it is the margin flag; the default here is that of the generalised cross entropy's paper); a batch of
+    one gives zero instead of an error.
     """
 
     def __init__(

@@ -14,9 +14,8 @@ class Triplet(Method):
 
         L = sum_i max_j [m + S_ij - S_ii]+  +  sum_j max_i [m + S_ij - S_jj]+
 
-    For the first `warmup_epochs` the maxima are sums, as the CRCL authors train it as a baseline; 0 is
-    VSE++ as SGRAF has it. Summed over the batch, as in every released code, so it grows with the batch
-    size.
+    For the first `warmup_epochs` the maxima are sums, as the CRCL authors train it as a baseline; 0 is VSE++ as SGRAF
+    has it. Summed over the batch, as in every released code, so it grows with the batch size.
     """
 
     def __init__(

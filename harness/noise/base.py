@@ -30,8 +30,8 @@ class NoiseModel(Checked):
     def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         """paired_image (captions,) int64, a new array; all randomness comes from `rng`.
 
-        image_of_caption: (captions,) int64, the truth, images counted from 0 without gaps. descriptors: called
-        by a model that needs to know which images look alike; products of its rows are cosines.
+        image_of_caption: (captions,) int64, the truth, images counted from 0 without gaps. descriptors: called by a
+        model that needs to know which images look alike; products of its rows are cosines.
         """
         raise NotImplementedError
 
@@ -71,8 +71,8 @@ def shuffled(items: Index, rate: float, rng: np.random.Generator) -> Index:
 def one_thread() -> Iterator[None]:
     """Sums in one order, so that noise made of floats is the same with any number of threads.
 
-    Another kind of processor may still round otherwise, and then a pair in a great many may differ: the sha256 of
-    the pairs, in each result, says so, and the saved pairs of one run can be given to others as `index_file`.
+    Another kind of processor may still round otherwise, and then a pair in a great many may differ: the sha256 of the
+    pairs, in each result, says so, and the saved pairs of one run can be given to others as `index_file`.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it
 
@@ -83,9 +83,9 @@ def one_thread() -> Iterator[None]:
 def deranged(kinds: Index, rng: np.random.Generator) -> Index:
     """A random order in which nothing stands where one of its own kind stood: kinds[order] != kinds.
 
-    kinds: (n,). A plain permutation first; then each item that came to its own kind changes places with a
-    random one that mends both, of which there is one as long as no kind has more than half of the items. What
-    such a kind has too many stays where it is.
+    kinds: (n,). A plain permutation first; then each item that came to its own kind changes places with a random one
+    that mends both, of which there is one as long as no kind has more than half of the items. What such a kind has too
+    many stays where it is.
     """
     order = rng.permutation(len(kinds))
     held = kinds[order]  # the kind of what stands at each place now

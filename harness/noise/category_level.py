@@ -24,13 +24,13 @@ _SHORT = 0.01  # of the rate: more than this and the results would stand beside 
 class CategoryLevel(NoiseModel):
     """A share of the captions swap their images within their category of images, or across categories.
 
-    Ours, for the question that CRCL's paper leaves open about category-level noise; the categories follow the
-    usual recipe of label-noise work, where classes are confused and not single items. Categories are k-means clusters
-    of image descriptors (images, d), because no data set here names any. New against caption_level: with `within`, a
-    wrong image shows the same kind of thing (hard noise, the text is partly right); with `across` it never does (easy
-    noise). As there, images are exchanged, never lost, and the captions of one image scatter; but no caption draws its
-    own image again, so the realised rate is the nominal one. With the same rate and rng, the same captions are chosen
-    for either swap and any number of categories.
+    Ours, for the question that CRCL's paper leaves open about category-level noise; the categories follow the usual
+    recipe of label-noise work, where classes are confused and not single items. Categories are k-means clusters of
+    image descriptors (images, d), because no data set here names any. New against caption_level: with `within`, a wrong
+    image shows the same kind of thing (hard noise, the text is partly right); with `across` it never does (easy noise).
+    As there, images are exchanged, never lost, and the captions of one image scatter; but no caption draws its own
+    image again, so the realised rate is the nominal one. With the same rate and rng, the same captions are chosen for
+    either swap and any number of categories.
 
     rate: share of the captions. swap: "within" or "across". categories: number of clusters; MS-COCO has 80 kinds of
     objects, and 80 clusters of Flickr30K have some 360 images each.

@@ -16,12 +16,11 @@ _TOLERANCE = 0.005  # published files keep within 1e-4 of the rate in their name
 class IndexFile(NoiseModel):
     """The pairs of a published .npy index file, which must fit the data set and the stated rate.
 
-    path: one image number for each training caption (caption-level, as NCR and CRCL publish), or one for each
-    training image, whose captions all move (image-level, as RCL publishes). Images count from 0 in the order
-    of the distinct rows of the features. rate: share of wrong pairs that the file is said to hold. The
-    released codes let a file override the rate in silence; here a contradiction is an error. sha256: of the file's
-    bytes; left out, it is that of the file at `path`, so that a run's fingerprint depends on what the file holds and
-    not on where it lies.
+    path: one image number for each training caption (caption-level, as NCR and CRCL publish), or one for each training
+    image, whose captions all move (image-level, as RCL publishes). Images count from 0 in the order of the distinct
+    rows of the features. rate: share of wrong pairs that the file is said to hold. The released codes let a file
+    override the rate in silence; here a contradiction is an error. sha256: of the file's bytes; left out, it is that of
+    the file at `path`, so that a run's fingerprint depends on what the file holds and not on where it lies.
     """
 
     def __init__(

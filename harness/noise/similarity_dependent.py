@@ -14,21 +14,21 @@ _BLOCK = 256  # captions whose similarities are in memory at once: 116 MB with M
 class SimilarityDependent(NoiseModel):
     """A share of the captions swap their images in pairs, preferably with an image that looks like their own.
 
-    Ours, for the question that CRCL's paper leaves open about noise that is not uniform; instance-dependent
-    label noise is the model for it. In random order each chosen caption that has no partner yet draws one
-    among those left, with probability proportional to exp(cosine / temperature) of their images' descriptors
-    (images, d), and the two exchange images. New against caption_level: which wrong image a caption gets
-    depends on the content, so the noise rate between two images is not the same for all; a partner always has
-    another image, so the realised rate is the nominal one (of an odd number, one caption stays right). As
-    there, images are exchanged, never lost, and the captions of one image scatter.
+    Ours, for the question that CRCL's paper leaves open about noise that is not uniform; instance-dependent label noise
+    is the model for it. In random order each chosen caption that has no partner yet draws one among those left, with
+    probability proportional to exp(cosine / temperature) of their images' descriptors (images, d), and the two exchange
+    images. New against caption_level: which wrong image a caption gets depends on the content, so the noise rate
+    between two images is not the same for all; a partner always has another image, so the realised rate is the nominal
+    one (of an odd number, one caption stays right). As there, images are exchanged, never lost, and the captions of one
+    image scatter.
 
-    rate: share of the captions. temperature: 0, the nearest of those left; the larger, the closer to a
-    uniform draw, which is caption_level. At 0.05 a wrong image of Flickr8k is on average among the nearest 1.6 % (small
-    grid features; median: 16th of 6,091), at 0.02 among the nearest 0.3 %, at 0.2 among the nearest 30 %.
+    rate: share of the captions. temperature: 0, the nearest of those left; the larger, the closer to a uniform draw,
+    which is caption_level. At 0.05 a wrong image of Flickr8k is on average among the nearest 1.6 % (small grid
+    features; median: 16th of 6,091), at 0.02 among the nearest 0.3 %, at 0.2 among the nearest 30 %.
 
-    Cost: images x chosen captions / 2 similarities, block by block, in one thread so that the result does not
-    depend on the number of threads: at 113,287 images and 60 % of 566,435 captions 3 minutes of one core and
-    0.2 GB, on Flickr30K seconds.
+    Cost: images x chosen captions / 2 similarities, block by block, in one thread so that the result does not depend on
+    the number of threads: at 113,287 images and 60 % of 566,435 captions 3 minutes of one core and 0.2 GB, on Flickr30K
+    seconds.
     """
 
     def __init__(

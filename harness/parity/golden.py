@@ -1,5 +1,4 @@
-"""Compare this project's numbers with a folder of golden values, computed once by the official
-implementations."""
+"""Compare this project's numbers with a folder of golden values, computed once by the official implementations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

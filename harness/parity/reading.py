@@ -42,8 +42,7 @@ class Kind:
 
 
 def deviation(ours: Any, expected: Any) -> float:
-    """Largest difference, relative where the expected value is larger than 1; infinite for NaN or another
-    shape."""
+    """Largest difference, relative where the expected value is larger than 1; infinite for NaN or another shape."""
     a = np.asarray(ours.detach() if isinstance(ours, Tensor) else ours, dtype=np.float64)
     b = np.asarray(expected, dtype=np.float64)
     if a.shape != b.shape:

@@ -18,8 +18,8 @@ INLINE = re.compile(r"`([^`]*)`|\*\*(.+?)\*\*")
 def render_html(template: Path, *, title: str, **content: Any) -> str:
     """A page, the same bytes for the same content.
 
-    Whatever comes from data is escaped by the template. The page's policy lets no script run but base.js and the
-    one beside the template.
+    Whatever comes from data is escaped by the template. The page's policy lets no script run but base.js and the one
+    beside the template.
 
     Args:
         template: NAME.html.jinja, which extends base.html.jinja; NAME.css and NAME.js beside it go into the page.

@@ -79,9 +79,9 @@ def grid_problem(rng: np.random.Generator, candidates: int, steps: int) -> Probl
 def witness(eta: float, q: float, candidates: int, transform: str = "tan") -> Problem:
     """Two functions on two inputs that (nearly) attain the bound on the clean excess.
 
-    The first is sure: right, or right on one input and wrong on the other. The second is undecided: uniform, or
-    uniform over the wrong candidates, or surely wrong. The inputs' weights make the two equal in noisy risk, so
-    that the noisy minimiser may be the worse.
+    The first is sure: right, or right on one input and wrong on the other. The second is undecided: uniform, or uniform
+    over the wrong candidates, or surely wrong. The inputs' weights make the two equal in noisy risk, so that the noisy
+    minimiser may be the worse.
     """
     right, wrong, undecided, others = _landmarks(candidates)
     labels = np.tile(right, (2, 1))

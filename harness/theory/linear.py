@@ -1,8 +1,8 @@
 """An illustration with a trained model: linear softmax, for which no search finds a certain minimiser.
 
 Gradient descent finds local minima. Each network is therefore also trained from where the other one ended, and the
-better kept, until neither improves: then each is at least as good as the other at its own risk, which is all that
-the proof asks of f* and f_eta.
+better kept, until neither improves: then each is at least as good as the other at its own risk, which is all that the
+proof asks of f* and f_eta.
 """
 
 from collections.abc import Iterator

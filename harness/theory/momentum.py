@@ -19,8 +19,8 @@ Drift. If E p_k = a + b k, the label runs behind by b beta / (1 - beta) epochs' 
 
     E y_t = a + b t - b beta / (1 - beta) + beta^t (y_0 - a + b beta / (1 - beta)),                                 (4)
 
-so beta trades variance against lag: in the long run E (y_t - E p_t)^2 = (b beta / (1 - beta))^2 + (3), and the
-faster the network learns, the smaller the best beta.
+so beta trades variance against lag: in the long run E (y_t - E p_t)^2 = (b beta / (1 - beta))^2 + (3), and the faster
+the network learns, the smaller the best beta.
 
 When it converges.
   beta < 1, p_t -> p             y_t -> p. And conversely: p_t = (y_t - beta y_(t-1)) / (1 - beta), so y_t converges if

@@ -159,9 +159,9 @@ def weighted_excess_bound(
 
         0 <= R_c(f_eta) - R_c(f_c) <= sum_i w_i eta_i (A_max^(1-q_i) - A_min^(1-q_i)).
 
-    A pair adds to it only if it is both noisy (eta_i > 0) and believed (y_i = 1 - q_i > 0): labels that are 0 on
-    what may be wrong make the bound 0, whatever they are on clean pairs. The exponents must not depend on the draw
-    of the noisy labels, which in training they do; so this explains the choice 1 - y_i and proves no more.
+    A pair adds to it only if it is both noisy (eta_i > 0) and believed (y_i = 1 - q_i > 0): labels that are 0 on what
+    may be wrong make the bound 0, whatever they are on clean pairs. The exponents must not depend on the draw of the
+    noisy labels, which in training they do; so this explains the choice 1 - y_i and proves no more.
 
     etas, qs, weights: (pairs,); the weights w_i sum to 1.
     """

@@ -29,11 +29,10 @@ Figures = Callable[[Cell], Mapping[str, Any]]
 
 
 def mirror_cell(store: Store, cell: Cell, *, grid: str | None = None, figures: Figures | None = None) -> None:
-    """Bring one cell's MLflow run up to date: make it, add the epochs it lacks, and at the end results and
-    files.
+    """Bring one cell's MLflow run up to date: make it, add the epochs it lacks, and at the end results and files.
 
-    Calling it again adds nothing; neither does a run that was killed and trains its last epochs again. Costs
-    about 15 ms where there is nothing to add.
+    Calling it again adds nothing; neither does a run that was killed and trains its last epochs again. Costs about 15
+    ms where there is nothing to add.
 
     Args:
         store: an open tracking store.
@@ -61,8 +60,7 @@ def forget(store: Store, cell: Cell, *, grid: str | None = None) -> None:
 
 
 class Mirror:
-    """What a launcher keeps: call `update` every few seconds; it never raises and never keeps the launcher
-    for long.
+    """What a launcher keeps: call `update` every few seconds; it never raises and never keeps the launcher for long.
 
     After a failure the store is left alone for a minute, and `complaint` holds the line to show.
     """

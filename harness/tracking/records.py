@@ -21,8 +21,7 @@ class Point(NamedTuple):
 
 
 def params(run: Mapping[str, Any]) -> dict[str, str]:
-    """A run's settings by dotted name, e.g. {"method.beta": "0.8"}. Too long ones are left to the spec
-    artifact."""
+    """A run's settings by dotted name, e.g. {"method.beta": "0.8"}. Too long ones are left to the spec artifact."""
     flat = {name: _text(value) for name, value in flatten(run)}
     return {name: value for name, value in flat.items() if len(value) <= LONGEST_PARAM}
 
@@ -71,9 +70,8 @@ def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
 def row_points(row: Mapping[str, Any]) -> list[Point]:
     """One epoch's row: its values at the epoch, its sampled steps at the global step.
 
-    `epoch` stands last: a store that has it has the whole row, so it tells what is still to be logged. Times
-    are computed from the row alone, so that logging a row again gives the same points, which MLflow then
-    recognises.
+    `epoch` stands last: a store that has it has the whole row, so it tells what is still to be logged. Times are
+    computed from the row alone, so that logging a row again gives the same points, which MLflow then recognises.
     """
     end, seconds, epoch = float(row["time"]), float(row.get("seconds") or 0.0), int(row["epoch"])
     steps = row.get("steps") or []

@@ -94,9 +94,9 @@ def sqlite_file(uri: str) -> Path | None:
 def open_store(uri: str | None, runs: Path) -> Store:
     """Open the tracking store; an SQLite one is made if it is not there yet (about 5 s, once).
 
-    Several processes may do so at once, and any may be killed: the tables are made elsewhere, under a file
-    lock, and put in place whole, because MLflow's migration leaves a broken file when two run it together or
-    one is stopped. In WAL mode, so that the pages can be read while a run is logged.
+    Several processes may do so at once, and any may be killed: the tables are made elsewhere, under a file lock, and
+    put in place whole, because MLflow's migration leaves a broken file when two run it together or one is stopped. In
+    WAL mode, so that the pages can be read while a run is logged.
 
     Args:
         uri: an MLflow tracking URI; None asks MLFLOW_TRACKING_URI, then takes `mlflow.db` beside `runs`.

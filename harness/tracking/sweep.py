@@ -68,8 +68,8 @@ def mirror_sweep(store: Store, folder: Path, *, figures: SweepFigures | None = N
 def points(rows: Iterable[Row], direction: str, after: float = -1.0) -> Iterator[records.Point]:
     """The trials as metrics, step = number: value, best so far, seconds and the parameters that are numbers.
 
-    Only trials before the first that has not ended, so that the best so far is a matter of numbers and not of who
-    was quicker, and no point ever changes. `after`: the last number that the store has. `trial` stands last in each.
+    Only trials before the first that has not ended, so that the best so far is a matter of numbers and not of who was
+    quicker, and no point ever changes. `after`: the last number that the store has. `trial` stands last in each.
     """
     best: float | None = None
     pick = max if direction == "max" else min
