@@ -101,7 +101,7 @@ def run_script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_grid_of_components_of_ones_own_is_trained_and_recorded(mine: Path, processes: str) -> None:
     ran = run_script("run", "toy.toml", "--processes", processes, cwd=mine)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -20,7 +20,7 @@ def test_every_method_passes(name: str) -> None:
     check_method(name, only=ALONE, **SHORT.get(name, {}))
 
 
-@pytest.mark.parametrize("backbone", ["saf", "sgr"])
+@pytest.mark.parametrize("backbone", [pytest.param("saf", marks=pytest.mark.slow), "sgr"])
 def test_crcl_passes_with_every_backbone(backbone: str) -> None:
     check_method("crcl", backbone=backbone, only=ALONE, **SHORT["crcl"])
 
@@ -28,9 +28,15 @@ def test_crcl_passes_with_every_backbone(backbone: str) -> None:
 @pytest.mark.parametrize(
     ("method", "backbone"),
     [
-        (toy_methods.Swap, "vse_infinity"), (toy_methods.Swap, "sgr"), (toy_methods.Parts, "saf"),
-        (toy_methods.Parts, "sgr"), (toy_methods.Ahead, "saf"), (toy_methods.Ahead, "sgr"),
-        (toy_methods.Siamese, "vse_infinity"), (toy_methods.Averages, "vse_infinity"), (toy_methods.Averages, "saf"),
+        (toy_methods.Swap, "vse_infinity"), (toy_methods.Parts, "saf"), (toy_methods.Ahead, "sgr"),
+        (toy_methods.Siamese, "vse_infinity"), (toy_methods.Averages, "vse_infinity"),
+        *(
+            pytest.param(method, backbone, marks=pytest.mark.slow)
+            for method, backbone in [
+                (toy_methods.Swap, "sgr"), (toy_methods.Parts, "sgr"), (toy_methods.Ahead, "saf"),
+                (toy_methods.Averages, "saf"),
+            ]
+        ),
     ],
 )  # fmt: skip
 def test_a_method_with_each_verb_passes(method: type[Method], backbone: str) -> None:
@@ -40,7 +46,8 @@ def test_a_method_with_each_verb_passes(method: type[Method], backbone: str) -> 
 @pytest.mark.parametrize(
     ("method", "backbone"),
     [
-        (toy_methods.Swap, "vse_infinity"), (toy_methods.Averages, "saf"),
+        (toy_methods.Swap, "vse_infinity"),
+        pytest.param(toy_methods.Averages, "saf", marks=pytest.mark.slow),
         pytest.param("crcl", "vse_infinity", marks=pytest.mark.slow),
         pytest.param(toy_methods.Parts, "sgr", marks=pytest.mark.slow),
     ],
