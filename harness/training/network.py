@@ -54,7 +54,7 @@ class Network:
         self.beside = {name: module for name, module in self.parts.items() if module not in inside}
         self._forward = _Forward(backbone)
         self._replaced: dict[str, Tensor] | None = None  # the weights and buffers inside `ahead`
-        self._compiled = machine.compiled(self._raw_scores)
+        self._compiled = machine.compiled(self._raw_columns)
         self.renew_optimizers()
 
     def renew_optimizers(self) -> None:
@@ -99,8 +99,8 @@ class Network:
         """
         with self._autocast(), twice_differentiable(twice):
             plain = twice or self._replaced is not None or not self.backbone.training
-            scores = (self._raw_scores if plain else self._compiled)(batch)
-            return scores if raw else self.backbone.activate(scores)
+            columns = (self._raw_columns if plain else self._compiled)(batch)
+            return self._whole(columns if raw else self.backbone.activate(columns), len(batch))
 
     def encode(self, batch: Batch) -> tuple[Encoded, Encoded]:
         """The batch's images and texts, embedded, all of them on every process."""
@@ -112,11 +112,10 @@ class Network:
         """(images, texts) similarities."""
         with self._autocast():
             count = len(texts.lengths)
-            if world() == 1 or count < world():
-                scores = self._call("compare", images, texts)
-            else:
-                scores = gather(self._call("compare", images, texts.rows(share(count))).T, count).T
-            return scores if raw else self.backbone.activate(scores)
+            alone = world() == 1 or count < world()
+            columns = self._call("compare", images, texts if alone else texts.rows(share(count)))
+            columns = columns if raw else self.backbone.activate(columns)
+            return columns if alone else self._whole(columns, count)
 
     def within(self, encoded: Encoded, *, raw: bool = False) -> Tensor:
         """(n, n) similarities of images among images, or of texts among texts."""
@@ -222,10 +221,16 @@ class Network:
         images = self._call("encode_images", batch.regions, batch.region_lengths)
         return images, self._call("encode_texts", batch.tokens, batch.lengths)
 
-    def _raw_scores(self, batch: Batch) -> Tensor:
+    def _raw_columns(self, batch: Batch) -> Tensor:
+        """(images, own captions)."""
         images, texts = self._encode(batch)
-        columns: Tensor = self._call("compare", _gathered(images, len(batch)), texts)  # (images, own captions)
-        return columns if world() == 1 else gather(columns.T, len(batch)).T
+        columns: Tensor = self._call("compare", _gathered(images, len(batch)), texts)
+        return columns
+
+    def _whole(self, columns: Tensor, count: int) -> Tensor:
+        """(images, all captions) of columns that each process has its share of; activated before they travel, so that
+        each is rounded as where one process has them."""
+        return columns if world() == 1 else gather(columns.T, count).T
 
     # -- checkpoint ------------------------------------------------------------------------------------------------
 
