@@ -4,8 +4,10 @@ To add a method: a module with its class, one line in `METHODS`, one test.
 """
 
 from harness.methods.base import Method, Phase, Progress
+from harness.methods.bicro import BiCro
 from harness.methods.crcl import CRCL
 from harness.methods.infonce import InfoNCE
+from harness.methods.ncr import NCR
 from harness.methods.rcl import RCL
 from harness.methods.sum_hinge import SumHinge
 from harness.methods.triplet import Triplet
@@ -17,6 +19,8 @@ METHODS: dict[str, type[Method]] = {
     "sum_hinge": SumHinge,
     "infonce": InfoNCE,
     "rcl": RCL,
+    "ncr": NCR,
+    "bicro": BiCro,
     "zero_shot": ZeroShot,
 }
 

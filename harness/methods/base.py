@@ -54,7 +54,8 @@ class Phase:
 @dataclass(frozen=True)
 class Progress:
     """Where training stands, counted from zero: `epoch` in the piece (phase), `round` in the epoch, `step` in the
-    round; `steps` since the run began. `steps_per_epoch`: steps of this round, those of the first feed."""
+    round; `steps` since the run began. `steps_per_epoch`: steps of this round, those of the first feed. `epochs`: the
+    length of the piece."""
 
     piece: int
     epoch: int
@@ -62,6 +63,7 @@ class Progress:
     steps_per_epoch: int
     round: int = 0
     steps: int = 0
+    epochs: int = 1
 
     @property
     def step_in_piece(self) -> int:

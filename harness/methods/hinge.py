@@ -71,6 +71,18 @@ def mean_hinges(scores: Tensor, margin: float) -> Tensor:
     return (image_to_text.sum(dim=1) + text_to_image.sum(dim=0)) / len(scores)
 
 
+def predict(scores: Tensor, margin: float) -> Tensor:
+    """(B,) in [0, 1]: how well each pair keeps the margin, next to the best of the batch (NCR, BiCro).
+
+        p_i = clip(m - h_i / 2, 0, m), divided by the mean of the B // 10 + 1 largest, clipped to [0, 1]
+
+    h: `mean_hinges`. Where all are 0 they stay 0; in the released codes 0/0 makes the loss NaN.
+    """
+    kept = (margin - mean_hinges(scores, margin) / 2).clamp(0, margin)
+    best = kept.topk(len(kept) // 10 + 1).values.mean()
+    return (kept / best.clamp(min=1e-30)).clamp(0, 1)
+
+
 SoftMargin = Literal["exponential", "linear", "sin"]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -62,3 +63,23 @@ def cases(path: Path, prefix: str = "c") -> Iterator[tuple[dict[str, Any], Array
 def arrays_of(path: Path) -> Arrays:
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)
+
+
+def double(array: NDArray[Any]) -> Tensor:
+    """As float64: the golden values of the rivals were computed in it from float32 inputs."""
+    return torch.from_numpy(np.asarray(array, dtype=np.float64))
+
+
+def with_gradient(function: Callable[..., Tensor], scores: NDArray[Any], *others: Any) -> tuple[Tensor, Tensor]:
+    """`function` (scores, *others) of the scores as float64, a scalar, and its gradient with respect to them."""
+    given = double(scores).requires_grad_()
+    value = function(given, *others)
+    if value.requires_grad:
+        value.backward()
+    return value.detach(), torch.zeros_like(given) if given.grad is None else given.grad
+
+
+def compare_masks(what: str, ours: Any, expected: Any) -> Comparison:
+    """For masks, counts and the like, which are equal or not: how many differ."""
+    a, b = np.asarray(ours), np.asarray(expected)
+    return Comparison(what, np.inf if a.shape != b.shape else float((a.astype(float) != b.astype(float)).sum()))

@@ -16,6 +16,6 @@ class Position:
     steps: int = 0
     round: int = 0  # in the epoch
 
-    def progress(self, steps_per_epoch: int) -> Progress:
-        """The same, for a method."""
-        return Progress(self.piece, self.epoch, self.step, steps_per_epoch, self.round, self.steps)
+    def progress(self, steps_per_epoch: int, epochs: int) -> Progress:
+        """The same, for a method. epochs: length of the piece."""
+        return Progress(self.piece, self.epoch, self.step, steps_per_epoch, self.round, self.steps, epochs)

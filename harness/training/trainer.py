@@ -252,7 +252,7 @@ class Trainer:
         phase = self.phases[self.at.piece]
         return Training(
             self.networks, self.state, self.feeds, self.at,
-            batch_size=self._batch_size(phase), device=self.device, stop=self.stop,
+            batch_size=self._batch_size(phase), epochs=phase.epochs, device=self.device, stop=self.stop,
         )  # fmt: skip
 
     # -- what is measured ------------------------------------------------------------------------------------------

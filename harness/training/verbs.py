@@ -30,6 +30,7 @@ class Training:
         state: what the method declared.
         feeds: of the run.
         at: where training stands; moved on by the trainer.
+        epochs: of the piece.
         batch_size: pairs of a step, and of a comparison in `every_pair`.
         device: of networks and batches.
         stop: true when the process was asked to end.
@@ -43,17 +44,19 @@ class Training:
         at: Position,
         *,
         batch_size: int,
+        epochs: int,
         device: torch.device,
         stop: Callable[[], bool],
     ) -> None:
         self.networks, self.state = networks, state
         self.steps_per_epoch = 0  # of the round, once its plan is made
         self._feeds, self._at, self._batch_size, self._device, self._stop = feeds, at, batch_size, device, stop
+        self._epochs = epochs
 
     @property
     def progress(self) -> Progress:
         """Where training stands."""
-        return self._at.progress(self.steps_per_epoch)
+        return self._at.progress(self.steps_per_epoch, self._epochs)
 
     @property
     def pairs(self) -> int:
