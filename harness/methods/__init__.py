@@ -6,10 +6,13 @@ To add a method: a module with its class, one line in `METHODS`, one test.
 from harness.methods.base import Method, Phase, Progress
 from harness.methods.bicro import BiCro
 from harness.methods.crcl import CRCL
+from harness.methods.dcl import DCL
+from harness.methods.decl import DECL
 from harness.methods.infonce import InfoNCE
 from harness.methods.ncr import NCR
 from harness.methods.rcl import RCL
 from harness.methods.sum_hinge import SumHinge
+from harness.methods.tal import TAL
 from harness.methods.triplet import Triplet
 from harness.methods.zero_shot import ZeroShot
 
@@ -19,6 +22,9 @@ METHODS: dict[str, type[Method]] = {
     "sum_hinge": SumHinge,
     "infonce": InfoNCE,
     "rcl": RCL,
+    "dcl": DCL,
+    "tal": TAL,
+    "decl": DECL,
     "ncr": NCR,
     "bicro": BiCro,
     "zero_shot": ZeroShot,

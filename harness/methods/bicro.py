@@ -49,7 +49,6 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from torch import Tensor
 
-from harness.errors import HarnessError
 from harness.methods.base import Feed, Method, Phase, Training, square
 from harness.methods.hinge import (
     SoftMargin,
@@ -61,7 +60,8 @@ from harness.methods.hinge import (
     soft_margins,
 )
 from harness.methods.mixtures import Betas, divide, fit_betas, normalised
-from harness.methods.peers import LABEL, exchange_divisions, initial_posteriors, warm_up_first
+from harness.methods.peers import LABEL, exchange_divisions, initial_posteriors
+from harness.methods.warm_up import is_warm_up, warm_up_first
 
 Variant = Literal["released", "intended"]
 START = Betas.of((1, 2), (2, 1))  # the first is "clean" by its start, whatever it becomes
@@ -194,12 +194,7 @@ class BiCro(Method):
 
     def phases(self, epochs: int | None, steps_per_epoch: int) -> list[Phase]:
         """The warm-up, then the epochs of the schedule."""
-        if epochs is None:
-            raise HarnessError(
-                "schedule.epochs is missing: BiCro trains as long after its warm-up; "
-                "accepted: a whole number, at least 1; set schedule.epochs"
-            )
-        return warm_up_first(self.warmup_epochs, epochs)
+        return warm_up_first(self, self.warmup_epochs, epochs)
 
     def declare_state(self) -> dict[str, float]:
         """Both networks' posteriors and their mean."""
@@ -207,7 +202,7 @@ class BiCro(Method):
 
     def plan(self, training: Training) -> Sequence[Feed]:
         """All pairs in the warm-up, then clean and noisy ones."""
-        if self._warm(training):
+        if is_warm_up(training.progress, self.warmup_epochs):
             return []
         return exchange_divisions(
             training,
@@ -220,7 +215,7 @@ class BiCro(Method):
         """`loss`; of the training proper also mean margin and label of clean and of noisy pairs."""
         progress = training.progress
         network, peer = training.networks[progress.round], training.networks[1 - progress.round]
-        if self._warm(training):
+        if is_warm_up(training.progress, self.warmup_epochs):
             loss = warm_up_loss(square(network.scores(batch)), self.margin, self.warmup_rate)
             network.learn(loss)
             return {"loss": loss}
@@ -244,9 +239,6 @@ class BiCro(Method):
         loss = soft_hinge(square(network.scores(batch)), margins, self.variant)
         network.learn(loss)
         return {"loss": loss.detach(), f"label_{which}": labels.mean(), f"margin_{which}": margins.mean()}
-
-    def _warm(self, training: Training) -> bool:
-        return bool(self.warmup_epochs) and training.progress.piece == 0
 
 
 def _vectors(network: Any, batch: Any) -> Vectors:

@@ -49,11 +49,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from harness.errors import HarnessError
 from harness.methods.base import Feed, Method, Phase, Training, square
 from harness.methods.hinge import SoftMargin, hardest, hinges, matrix_margin_hinges, mean_hinges, predict, soft_margins
 from harness.methods.mixtures import divide, fit_gaussians, normalised
-from harness.methods.peers import LABEL, POSTERIORS, exchange_divisions, initial_posteriors, warm_up_first
+from harness.methods.peers import LABEL, POSTERIORS, exchange_divisions, initial_posteriors
+from harness.methods.warm_up import is_warm_up, warm_up_first
 
 Variant = Literal["released", "intended"]
 
@@ -115,12 +115,7 @@ class NCR(Method):
 
     def phases(self, epochs: int | None, steps_per_epoch: int) -> list[Phase]:
         """The warm-up, then the epochs of the schedule."""
-        if epochs is None:
-            raise HarnessError(
-                "schedule.epochs is missing: NCR trains as long after its warm-up; "
-                "accepted: a whole number, at least 1; set schedule.epochs"
-            )
-        return warm_up_first(self.warmup_epochs, epochs)
+        return warm_up_first(self, self.warmup_epochs, epochs)
 
     def declare_state(self) -> dict[str, float]:
         """Both networks' posteriors and their mean."""
@@ -128,7 +123,7 @@ class NCR(Method):
 
     def plan(self, training: Training) -> Sequence[Feed]:
         """All pairs in the warm-up, then clean and noisy ones."""
-        if self._warm(training):
+        if is_warm_up(training.progress, self.warmup_epochs):
             return []
         return exchange_divisions(
             training,
@@ -141,7 +136,7 @@ class NCR(Method):
         """`loss`; of the training proper also mean margin and label of clean and of noisy pairs."""
         progress = training.progress
         network, peer = training.networks[progress.round], training.networks[1 - progress.round]
-        if self._warm(training):
+        if is_warm_up(training.progress, self.warmup_epochs):
             loss = mean_hinges(square(network.scores(batch)), self.margin).sum()
             network.learn(loss)
             return {"loss": loss}
@@ -165,6 +160,3 @@ class NCR(Method):
         loss = soft_hinge(square(network.scores(batch)), margins, self.variant)
         network.learn(loss)
         return {"loss": loss.detach(), f"label_{which}": labels.mean(), f"margin_{which}": margins.mean()}
-
-    def _warm(self, training: Training) -> bool:
-        return bool(self.warmup_epochs) and training.progress.piece == 0

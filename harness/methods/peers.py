@@ -11,16 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.methods.base import Feed, Phase, Training
+from harness.methods.base import Feed, Training
 
 POSTERIORS = ("clean.0", "clean.1")  # per-pair state: each network's posterior
 LABEL = "clean"  # their mean
-
-
-def warm_up_first(warmup_epochs: int, epochs: int) -> list[Phase]:
-    """A warm-up, then the training proper, whose learning-rate clock starts after it; networks and optimisers go on."""
-    main = Phase(epochs, reinitialise=not warmup_epochs)
-    return [Phase(warmup_epochs), main] if warmup_epochs else [main]
 
 
 def initial_posteriors() -> dict[str, float]:
@@ -36,9 +30,9 @@ def exchange_divisions(
 ) -> Sequence[Feed]:
     """The plan of a round: the pairs that the peer calls clean drive it, the others come beside them.
 
-    measure: from scores (B, B) to a loss of each pair (B,). fit: from the losses (pairs,) to posteriors of being clean; NaN is 0.
-    divide: from the posteriors to which pairs are clean. The first round measures with both networks, the second uses
-    what is stored.
+    measure: from scores (B, B) to a loss of each pair (B,). fit: from the losses (pairs,) to posteriors of being clean;
+    NaN is 0. divide: from the posteriors to which pairs are clean. The first round measures with both networks, the
+    second uses what is stored.
     """
     state, progress = training.state, training.progress
     if progress.round == 0:

@@ -83,3 +83,11 @@ def compare_masks(what: str, ours: Any, expected: Any) -> Comparison:
     """For masks, counts and the like, which are equal or not: how many differ."""
     a, b = np.asarray(ours), np.asarray(expected)
     return Comparison(what, np.inf if a.shape != b.shape else float((a.astype(float) != b.astype(float)).sum()))
+
+
+def compare_with_nan(what: str, ours: Any, expected: Any) -> Iterator[Comparison]:
+    """NaN where it is expected and nowhere else; the other values as usual. None, JSON's null, is NaN."""
+    a = np.asarray(ours.detach() if isinstance(ours, Tensor) else ours, dtype=np.float64)
+    b = np.asarray(np.nan if expected is None else expected, dtype=np.float64)
+    yield compare_masks(f"{what}, NaN", np.isnan(a), np.isnan(b))
+    yield Comparison(what, deviation(np.nan_to_num(a), np.nan_to_num(b)))
