@@ -8,6 +8,7 @@ from harness.methods.bicro import BiCro
 from harness.methods.crcl import CRCL
 from harness.methods.dcl import DCL
 from harness.methods.decl import DECL
+from harness.methods.gsc import GSC
 from harness.methods.infonce import InfoNCE
 from harness.methods.ncr import NCR
 from harness.methods.rcl import RCL
@@ -25,6 +26,7 @@ METHODS: dict[str, type[Method]] = {
     "dcl": DCL,
     "tal": TAL,
     "decl": DECL,
+    "gsc": GSC,
     "ncr": NCR,
     "bicro": BiCro,
     "zero_shot": ZeroShot,

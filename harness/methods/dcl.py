@@ -157,6 +157,8 @@ class DCL(Method):
         stored = torch.from_numpy(np.nan_to_num(posterior, nan=1.0)).to(scores.device, torch.float32)
         state["posterior"][batch.pair_ids] = stored
         attracted, repelled = self.losses(scores.double(), clean)
+        if len(scores) == 1:  # its probability is 1, but for `EPS`
+            attracted, repelled = attracted * 0, repelled * 0
         return {
             "loss": (attracted + repelled).to(scores.dtype),
             "loss_clean": attracted.detach().float(),

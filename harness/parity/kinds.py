@@ -1,6 +1,6 @@
 """The kinds of golden files. A file is recognised by its name; sizes come from shapes."""
 
-from harness.parity import bicro, crcl, dcl, decl, ncr, tal
+from harness.parity import bicro, crcl, dcl, decl, gsc, ncr, tal
 from harness.parity.reading import Kind
 
-KINDS: dict[str, Kind] = {**crcl.KINDS, **decl.KINDS, **dcl.KINDS, **tal.KINDS, **bicro.KINDS, **ncr.KINDS}
+KINDS: dict[str, Kind] = {**crcl.KINDS, **decl.KINDS, **dcl.KINDS, **tal.KINDS, **gsc.KINDS, **bicro.KINDS, **ncr.KINDS}
