@@ -10,8 +10,10 @@ from harness.methods.dcl import DCL
 from harness.methods.decl import DECL
 from harness.methods.gsc import GSC
 from harness.methods.infonce import InfoNCE
+from harness.methods.l2rm import L2RM
 from harness.methods.ncr import NCR
 from harness.methods.rcl import RCL
+from harness.methods.srem import SREM
 from harness.methods.sum_hinge import SumHinge
 from harness.methods.tal import TAL
 from harness.methods.triplet import Triplet
@@ -23,9 +25,11 @@ METHODS: dict[str, type[Method]] = {
     "sum_hinge": SumHinge,
     "infonce": InfoNCE,
     "rcl": RCL,
+    "srem": SREM,
     "dcl": DCL,
     "tal": TAL,
     "decl": DECL,
+    "l2rm": L2RM,
     "gsc": GSC,
     "ncr": NCR,
     "bicro": BiCro,

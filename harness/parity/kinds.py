@@ -1,6 +1,15 @@
 """The kinds of golden files. A file is recognised by its name; sizes come from shapes."""
 
-from harness.parity import bicro, crcl, dcl, decl, gsc, ncr, tal
+from harness.parity import bicro, crcl, dcl, decl, gsc, l2rm, ncr, tal
 from harness.parity.reading import Kind
 
-KINDS: dict[str, Kind] = {**crcl.KINDS, **decl.KINDS, **dcl.KINDS, **tal.KINDS, **gsc.KINDS, **bicro.KINDS, **ncr.KINDS}
+KINDS: dict[str, Kind] = {
+    **crcl.KINDS,
+    **decl.KINDS,
+    **dcl.KINDS,
+    **tal.KINDS,
+    **gsc.KINDS,
+    **l2rm.KINDS,
+    **bicro.KINDS,
+    **ncr.KINDS,
+}
