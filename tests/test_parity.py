@@ -20,7 +20,8 @@ from harness.parity.reading import deviation
 
 
 def test_official_golden_values(shared: Path) -> None:
-    reports = {report.file: report for report in verify(shared / "golden")}
+    folders = (shared / "golden", shared / "golden" / "rivals")
+    reports = {report.file: report for folder in folders for report in verify(folder)}
     assert set(reports) == set(KINDS)
     for report in reports.values():
         assert report.passed, report

@@ -146,7 +146,7 @@ def test_a_run_of_this_projects_components_names_none(workplace: Path) -> None:
         ("mine.parts:Placed", "its constructor takes tau by position; accepted: keyword-only arguments"),
         ("mine.parts:Open", "its constructor takes **more; accepted: keyword-only arguments"),
         ("mine.parts:Untyped", "its constructor gives tau no type; accepted: keyword-only arguments"),
-        ("thing", "unknown method; accepted: crcl, "),
+        ("thing", "unknown method; accepted: bicro, "),
     ],
 )
 def test_a_name_that_means_no_component_is_one_line(

@@ -12,12 +12,32 @@ from harness.testing import CHECKS, check_method
 from harness.training import checkpoint
 
 ALONE = tuple(name for name in CHECKS if name != "two processes")  # those cost seconds, so they are tried less
-SHORT: Mapping[str, dict[str, Any]] = {"crcl": {"pieces": (2, 2), "freeze_epochs": 1}}
+SHORT: Mapping[str, dict[str, Any]] = {
+    "crcl": {"pieces": (2, 2), "freeze_epochs": 1},
+    "decl": {"warmup_epochs": 1},
+    "tal": {"division": True},
+    "l2rm": {"warmup_epochs": 1, "batch_size": 6},
+    "ncr": {"warmup_epochs": 1},
+    "bicro": {"warmup_epochs": 1},
+}
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_passes(name: str) -> None:
     check_method(name, only=ALONE, **SHORT.get(name, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["vse_infinity", "saf", "sgr"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_passes_all_with_every_backbone(name: str, backbone: str) -> None:
+    check_method(name, backbone=backbone, **SHORT.get(name, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["vse_infinity", "sgr"])
+def test_two_networks_that_exchange_labels_pass(backbone: str) -> None:
+    check_method("gsc", backbone=backbone, networks=2)
 
 
 @pytest.mark.parametrize("backbone", [pytest.param("saf", marks=pytest.mark.slow), "sgr"])

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaln, logsumexp, xlog1py, xlogy
 
 Values = NDArray[np.float64]
+ROUNDING = 1e-28  # a variance that equal values may have in float64
 
 
 def normalised(values: ArrayLike) -> Values:
@@ -146,7 +147,7 @@ def beta_of(values: ArrayLike, weights: ArrayLike | None = None) -> tuple[float,
         return None
     mean = float((w * x).sum() / total)
     variance = float((w * (x - mean) ** 2).sum() / total)
-    if not variance > 0:
+    if not variance > ROUNDING:
         return None
     a = mean * (mean * (1 - mean) / variance - 1)
     return (a, a * (1 - mean) / mean) if a > 0 else None

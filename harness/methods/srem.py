@@ -165,7 +165,8 @@ class SREM(Method):
                 clean = clean & (state[f"low.{way}"][rows] > 0.5)
             state[f"energy.{way}"][rows] = energy.float()
             if self.threshold == "mean":
-                known = state[f"energy.{way}"].whole()
+                values = state[f"energy.{way}"]
+                known = values.whole() if hasattr(values, "whole") else values  # a plain tensor serves too
                 clean = clean & (energy <= known[known < UNSEEN].mean().to(energy))
         return clean if self.filtration else torch.ones_like(clean)
 
