@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.evaluation.measures import RECALLS
-from harness.reporting.declaration import PublishedSpec
+from harness.reporting.declaration import PublishedTable
 from harness.reporting.rows.published import Published, read_published
 
 FOLDER = Path(__file__).parent.parent / "reports"
@@ -20,7 +20,7 @@ def rows(request: pytest.FixtureRequest) -> pd.DataFrame:
 
 
 def published(file: str = "flickr30k.csv", *, protocol: str = "1k", kind: str = "caption_level", **more) -> Published:
-    spec = PublishedSpec(file=file, noise_kind=kind, **more)
+    spec = PublishedTable(file=file, noise_kind=kind, **more)
     return Published(spec, FOLDER, dataset=Path(file).stem, protocol=protocol)
 
 
@@ -97,7 +97,7 @@ def test_a_row_known_to_be_wrong_is_never_used() -> None:
 
 
 def test_numbers_on_another_dataset_are_refused() -> None:
-    spec = PublishedSpec(file="flickr30k.csv", noise_kind="caption_level")
+    spec = PublishedTable(file="flickr30k.csv", noise_kind="caption_level")
     with pytest.raises(HarnessError, match="numbers on flickr30k, but the runs are on twemoji, so they"):
         Published(spec, FOLDER, dataset="twemoji", protocol="1k")
 

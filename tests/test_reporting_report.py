@@ -23,6 +23,7 @@ from harness.cli import ui as ui_verb
 from harness.errors import HarnessError
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
+from harness.methods import METHODS
 from harness.printing.latex import escape
 from harness.reporting import load_report, render, write_report
 from harness.reporting.declaration import Lines
@@ -481,3 +482,11 @@ def test_a_tracking_server_has_its_own_pages(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     outcome = CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs")], catch_exceptions=False)
     assert "its pages are at https://mlflow.example.org" in outcome.output
+
+
+def test_a_reconstruction_is_said_over_the_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(here, make_grid(here))
+    assert "reconstruction" not in written(here, make_report(here))["md"]
+    monkeypatch.setattr(METHODS["crcl"], "reconstruction", "built from an abstract")
+    text = written(here, make_report(here))["md"]
+    assert "crcl is a reconstruction, built from an abstract." in text.partition("| ")[0]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, logsumexp, xlog1py, xlogy
 
 Values = NDArray[np.float64]
 ROUNDING = 1e-28  # a variance that equal values may have in float64
@@ -45,6 +44,8 @@ class Gaussians:
 
     def posterior(self, values: ArrayLike) -> Values:
         """(n,) probability that each value is of the component with the lower mean."""
+        from scipy.special import logsumexp  # not at the top: a plan of a thousand cells needs the classes alone
+
         x = np.asarray(values, dtype=np.float64)[:, None]
         squares = (x - self.means) ** 2 / self.variances
         logs = np.log(self.weights) - 0.5 * (np.log(2 * np.pi * self.variances) + squares)
@@ -94,6 +95,8 @@ class Betas:
 
     def log_density(self, values: ArrayLike) -> Values:
         """(2, n) log of weight times density; infinite at 0 or 1 where the density is."""
+        from scipy.special import betaln, xlog1py, xlogy
+
         x = np.asarray(values, dtype=np.float64)[None, :]
         a, b = self.alphas[:, None], self.betas[:, None]
         with np.errstate(all="ignore"):
@@ -121,6 +124,8 @@ def fit_betas(
     normalised. The M step takes moments: weighted mean m and variance v give a = m (m (1 - m) / v - 1) and
     b = a (1 - m) / m. A component without spread, or with no weight, keeps its parameters.
     """
+    from scipy.special import logsumexp
+
     x = np.asarray(values, dtype=np.float64)
     if not ((x > 0) & (x < 1)).all():
         raise ValueError("values must lie inside (0, 1); clip them first")

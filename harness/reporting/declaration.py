@@ -133,7 +133,7 @@ class Key(Strict):
     backbone: str
 
 
-class PublishedSpec(Strict):
+class PublishedTable(Strict):
     """Which published numbers may stand beside ours, best first."""
 
     file: str
@@ -164,7 +164,7 @@ class Report(Strict):
     names: dict[str, str] = {}
     values: dict[str, dict[str, str]] = {}
     notes: list[str] = []
-    published: PublishedSpec | None = None
+    published: PublishedTable | None = None
     figure: FigureSpec | None = None
 
     @property

@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from harness.data.cards import CARDS
 from harness.errors import HarnessError
@@ -14,6 +15,7 @@ from harness.reporting.declaration import Report
 from harness.reporting.rows.rows import Row
 from harness.reporting.rows.significance import LEVEL, Judged
 from harness.reporting.runs import LEFT_OUT, OUTDATED, Run
+from harness.spec.catalogue import find
 
 # A smoke page looks like any other, and its best method is chance.
 SMOKE = "A smoke run is cut in size and epochs: it shows that everything works, not which method is best."
@@ -84,7 +86,17 @@ def caption_cells(report: Report, rows: Sequence[Row]) -> str:
         f"The network scored is that of {name_selection(runs)}; {_explain_test(runs)}",
         f"{spread} over {over} seed{'' if counts == [1] else 's'}",
         "Bold: the best of ours" + (f" at each value of {shared}" if shared else ""),
+        *name_reconstructions(runs),
     )
+
+
+def name_reconstructions(runs: Iterable[Run]) -> list[str]:
+    """A sentence for each method that is not its authors' own, without its stop."""
+    found = {}
+    for name in sorted({run.planned.run.method.name for run in runs}):
+        with suppress(HarnessError):  # a method that has gone is still reported
+            found[name] = find("method", name).reconstruction
+    return [f"{name} is a reconstruction, {why}" for name, why in found.items() if why]
 
 
 def caption_labels(report: Report, rows: Sequence[Row]) -> str:

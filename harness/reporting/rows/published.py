@@ -13,7 +13,7 @@ import pandas as pd
 from harness.errors import HarnessError
 from harness.evaluation.measures import RECALLS
 from harness.grids import PlannedCell
-from harness.reporting.declaration import PublishedSpec
+from harness.reporting.declaration import PublishedTable
 
 AGREE = 0.15  # rSum by which two sources of one number may differ, from rounding
 KEYS = ("dataset", "protocol", "noise_kind", "rate", "method", "backbone")
@@ -54,7 +54,7 @@ def read_published(path: Path) -> pd.DataFrame:
 class Published:
     """The published numbers that one report may show: one dataset, one protocol, one kind of noise."""
 
-    def __init__(self, spec: PublishedSpec, folder: Path, *, dataset: str, protocol: str) -> None:
+    def __init__(self, spec: PublishedTable, folder: Path, *, dataset: str, protocol: str) -> None:
         """Raises HarnessError when the file is about another dataset than the runs."""
         self.spec = spec
         self.path = folder / "published" / spec.file
