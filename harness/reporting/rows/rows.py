@@ -39,8 +39,9 @@ class Entry:
 
     @property
     def difference(self) -> float | None:
-        lacking = self.mean is None or self.published is None or not self.comparable
-        return None if lacking else self.mean - self.published
+        if self.mean is None or self.published is None or not self.comparable:
+            return None
+        return self.mean - self.published
 
 
 @dataclass
