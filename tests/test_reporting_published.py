@@ -82,6 +82,38 @@ def test_kinds_of_noise_are_never_mixed() -> None:
     assert published(kind="caption_level").find("decl", "sgraf", 0.6) is None  # 450.6 is image-level
 
 
+@pytest.mark.parametrize(
+    ("file", "protocol", "expected"),
+    [("flickr30k.csv", "1k", (507.8, 495.4, 480.3)), ("coco.csv", "coco_1k_5fold", (524.1, 518.4, 506.9))],
+)
+def test_srem_as_mgcs_quotes_it(file: str, protocol: str, expected: tuple[float, ...]) -> None:
+    found = published(file, protocol=protocol, kind="mixed", accept=["secondary"])
+    for rate, rsum in zip((0.2, 0.4, 0.6), expected, strict=True):
+        value = found.find("srem", "unstated", rate)
+        assert value is not None
+        assert (value.metrics["rsum"], value.source) == (rsum, "MGCS paper (AAAI 2026) Table 3")
+        assert published(file, protocol=protocol, accept=["secondary"]).find("srem", "unstated", rate) is None
+
+
+def test_srem_on_real_noise_has_all_recalls_whatever_a_listing_lacks() -> None:
+    value = published("cc152k.csv", kind="real", accept=["secondary"]).find("srem", "unstated", None)
+    assert value is not None
+    assert value.metrics["rsum"] == 372.2
+
+
+def test_copies_of_mixed_noise_are_never_of_a_paper_itself(rows: pd.DataFrame) -> None:
+    assert set(rows.loc[rows["noise_kind"] == "mixed", "status"]) <= {"secondary", "rerun", "wrong"}
+
+
+def test_copies_that_disagree_are_told_apart_by_their_source() -> None:
+    """NCR at 80 %: 21.0 in one paper, 36.4 in another."""
+    with pytest.raises(HarnessError, match=r"sources disagree: 21 .* 36.4 .* published.sources"):
+        published(kind="mixed", accept=["secondary"]).find("ncr", "sgr", 0.8)
+    value = published(kind="mixed", accept=["secondary"], sources=["UCPM"]).find("ncr", "sgr", 0.8)
+    assert value is not None
+    assert value.metrics["rsum"] == 36.4
+
+
 def test_clean_data_is_the_same_for_every_kind() -> None:
     for kind in ("caption_level", "image_level"):
         value = published(kind=kind).find("ncr", "sgr", 0.0)

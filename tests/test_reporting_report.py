@@ -93,6 +93,17 @@ def test_published_value_and_difference_stand_beside_ours(here: Path) -> None:
     assert [row[5] for row in rows if row[1] == "CRCL_x"] == ["", "", "412.2 [b]"]  # not sourced: blank
 
 
+def test_numbers_of_mixed_noise_stand_beside_ours_without_a_difference(here: Path) -> None:
+    trained(here, make_grid(here, dataset="flickr30k"))
+    mixed = PUBLISHED.replace("caption_level", "mixed") + 'accept = ["secondary"]\nsources = ["IN2R"]\n'
+    files = written(here, make_report(here, mixed))
+    rows = table(files["md"])
+    assert rows[0][-2:] == ["rSum", "published, mixed noise"]
+    assert [row[-1] for row in rows if row[1] == "NCR"] == ["486.8 [b]", "21.0 [b]"]  # at 40 and 80 %
+    assert "They are not comparable with ours, and no difference is given." in files["md"]
+    assert {line["difference"] for line in csv.DictReader(files["csv"].splitlines())} == {""}
+
+
 def test_what_is_missing_shows_with_the_command_that_makes_it(here: Path) -> None:
     grid = make_grid(here)
     trained(

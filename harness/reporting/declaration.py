@@ -11,7 +11,8 @@ notes = ["..."]                        # what else a reader must know, below the
 
 [published]                            # numbers as printed, from reports/published/
 file = "flickr30k.csv"
-noise_kind = "caption_level"           # rows of another kind of noise are never looked at
+noise_kind = "caption_level"           # rows of another kind of noise are never looked at; "mixed" and "unstated" ones
+                                       # stand beside ours without a difference
 compare = ["rsum"]                     # these metrics get the published value and the difference beside ours
 also = [{ method = "ncr", backbone = "sgr" }]   # published rows without a run of ours
 
@@ -137,13 +138,18 @@ class PublishedTable(Strict):
     """Which published numbers may stand beside ours, best first."""
 
     file: str
-    noise_kind: Literal["caption_level", "image_level", "mixed", "real"]
+    noise_kind: Literal["caption_level", "image_level", "mixed", "unstated", "real"]
     noise_models: list[str] = []  # noise models of ours that count as this kind, besides the one of that name
     datasets: list[str] = []  # names under which we have the file's dataset, besides its own
     compare: Annotated[list[Metric], Field(min_length=1)] = ["rsum"]
     accept: list[Status] = ["printed", "quoted"]
     sources: list[str] = []  # where several disagree, the first whose source contains one of these words
     also: list[Key] = []
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the numbers are of one known kind of noise, so that ours may be held against them."""
+        return self.noise_kind not in ("mixed", "unstated")
 
 
 class Report(Strict):

@@ -33,13 +33,15 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
     letters = {source: words.name_footnote(place) for place, source in enumerate(sources)}
     notes = [
         *report.notes,
+        *words.explain_published(report),
         *([words.BASE_RUN] if any(row.base for row in rows) else []),
         *words.explain_marks(report, judged),
         *words.count_unscored(report, rows),
         *words.list_apart(report, rows),
         *words.list_missing(report, runs, rows, report.rows),
     ]
-    drawn = draw_figure(report, runs, published, words.subtitle_figure(report, rows)) if report.figure else None
+    beside = published if published and published.spec.comparable else None
+    drawn = draw_figure(report, runs, beside, words.subtitle_figure(report, rows)) if report.figure else None
     return Rendered(
         report,
         words.caption_cells(report, rows),
@@ -55,11 +57,12 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
 def tabulate_rows(report: Report, groups: list[Group], letters: dict[str, str]) -> Table:
     """The table as printed; metrics that are compared have three columns. `letters`: of footnotes, by their text."""
     compare = report.published.compare if report.published else []
+    parts = PARTS if report.published and report.published.comparable else PARTS[:-1]
     columns = [Column(report.title_of(axis), "word") for axis in report.rows] + [Column("n")]
     for metric in report.metrics:
         title = report.title_of(metric)
         if metric in compare:
-            columns += [Column(part, part, title, metric) for part in PARTS]
+            columns += [Column(words.title_part(report, part), part, title, metric) for part in parts]
         else:
             columns.append(Column(title, "ours", metric=metric))
 

@@ -26,6 +26,10 @@ SELECTION = {
     "best_dev_rsum": "the epoch with the best dev rSum",
     "last": "the last epoch",
 }
+UNLIKE = {
+    "mixed": "are copied from papers whose noise is not all of one kind: some made it by image, some by caption",
+    "unstated": "are of papers that do not say which kind of noise they made",
+}  # noise_kind -> what is said of numbers that ours must not be held against
 BASE_RUN = "(base): the run that the others differ from in one value; the same runs at every hyperparameter."
 
 
@@ -126,6 +130,22 @@ def hyphenate(noise: str) -> str:
 
 def name_selection(runs: Iterable[Run]) -> str:
     return " or ".join(sorted({SELECTION[run.planned.run.evaluation.selection] for run in runs}))
+
+
+def title_part(report: Report, part: str) -> str:
+    """The title of one of the columns of a metric that is compared."""
+    spec = report.published
+    return f"published, {spec.noise_kind} noise" if spec and not spec.comparable and part == "published" else part
+
+
+def explain_published(report: Report) -> list[str]:
+    """That published numbers of another kind of noise are not comparable, where the report shows such."""
+    if report.published is None or report.published.comparable:
+        return []
+    return [
+        f"The published numbers {UNLIKE[report.published.noise_kind]}. They are not comparable with ours, and no "
+        "difference is given."
+    ]
 
 
 def explain_marks(report: Report, judged: Judged) -> list[str]:

@@ -1,8 +1,13 @@
 """The numbers as printed: `published/*.csv` beside the reports, one row per method, backbone, kind and rate of noise.
 
 A row's `status` says how far it is to be trusted: printed (in a table of the authors'), quoted (somebody quotes it),
-secondary (a later paper's or a listing's copy), rerun (a log, not the paper), wrong (known to be, see its note). A
-wrong row is kept so that nobody adds it again, and never used. Where a source prints no rSum it is the recalls' sum.
+secondary (a later paper's or a listing's copy), rerun (a log, or another paper's run of the method), wrong (known to
+be, see its note). A wrong row is kept so that nobody adds it again, and never used. Where a source prints no rSum it is
+the recalls' sum.
+
+A row's `noise_kind` says what our number must have trained on to be held against it. Rows of the kind `mixed` are of
+tables that copy image-level numbers beside caption-level ones; those of `unstated` do not say. A report may show
+either, and gives no difference from ours.
 """
 
 from dataclasses import dataclass
@@ -76,7 +81,7 @@ class Published:
         """
         noise = planned.run.noise
         rate = noise.parameters.get("rate")
-        if rate and noise.name not in (self.spec.noise_kind, *self.spec.noise_models):
+        if rate and self.spec.comparable and noise.name not in (self.spec.noise_kind, *self.spec.noise_models):
             raise HarnessError(
                 f"{self.path}: the report compares with {self.spec.noise_kind} noise, but cell '{planned.name}' has "
                 f"{noise.name}, so they are not comparable; choose other cells with where or drop [published]"

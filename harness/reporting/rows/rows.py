@@ -15,6 +15,7 @@ class Entry:
     """One metric of one row: ours over the finished seeds, and what is printed.
 
     Attributes:
+        comparable: ours and the published value are of the same kind of noise.
         best: the best of its group, as printed.
         p: of the paired bootstrap against the best, adjusted; None where nothing was judged.
         tied: judged, and not distinguishable from the best.
@@ -22,6 +23,7 @@ class Entry:
 
     seeds: list[float] = field(default_factory=list)
     published: float | None = None
+    comparable: bool = True
     best: bool = False
     p: float | None = None
     tied: bool = False
@@ -37,7 +39,9 @@ class Entry:
 
     @property
     def difference(self) -> float | None:
-        return None if self.mean is None or self.published is None else self.mean - self.published
+        if self.mean is None or self.published is None or not self.comparable:
+            return None
+        return self.mean - self.published
 
 
 @dataclass
@@ -80,6 +84,7 @@ def build_rows(report: Report, runs: list[Run], published: Published | None) -> 
         entries = {metric: score_runs(here, metric, report.split, report.protocol) for metric in MEASURES}
         for metric, entry in entries.items():
             entry.published = value.metrics.get(metric) if value else None
+            entry.comparable = published is None or published.spec.comparable
         words = [report.word_for(axis, value) for axis, value in zip(report.rows, place, strict=True)]
         is_base = base.issuperset(run.fingerprint for run in here)
         words[-1] += " (base)" if is_base else ""
