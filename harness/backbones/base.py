@@ -59,7 +59,7 @@ class Backbone(Checked, nn.Module):
     """
 
     reads_pixels: ClassVar[bool] = False  # pictures (images, S, S, 3) in place of region features; has a `reader`
-    head_name: ClassVar[str | None] = None  # the attribute that `head` stands for; None: no such module
+    head_name: ClassVar[str | None] = None  # the attribute that `head` stands for; None: no head may be set
 
     def __init__(self, region_dim: int, vocabulary_size: int) -> None:
         super().__init__()
@@ -122,9 +122,9 @@ class Backbone(Checked, nn.Module):
 
     @property
     def head(self) -> nn.Module | None:
-        """The module from similarity vectors (..., sim_dim) to raw scores (..., 1), which may be replaced.
+        """The module from similarity vectors (..., `pair_dim`) to raw scores (..., 1), which may be replaced.
 
-        None: the score is not made by a module, and setting one raises HarnessError.
+        None: no module makes the score; a cosine takes one all the same.
         """
         module: nn.Module | None = getattr(self, self.head_name) if self.head_name else None
         return module
@@ -133,11 +133,16 @@ class Backbone(Checked, nn.Module):
     def head(self, module: nn.Module) -> None:
         if self.head_name is None:
             raise HarnessError(
-                f"{type(self).__name__}: has no head to replace, its scores are cosines; accepted: a backbone whose "
-                "`head` is a module, such as saf or sgr"
+                f"{type(self).__name__}: has no head to replace; accepted: a backbone whose `head_name` says where "
+                "its head is, such as saf, sgr or vse_infinity"
             )
         setattr(self, self.head_name, module)
         self.own_head = False
+
+    @property
+    def pair_dim(self) -> int:
+        """Numbers that the head takes of a pair of an image and a text."""
+        raise NotImplementedError
 
     def __setattr__(self, name: str, value: Any) -> None:
         # nn.Module would file a module under the name `head` and not ask the property.

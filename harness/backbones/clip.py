@@ -61,6 +61,11 @@ class CLIP(CosineBackbone):
         refuse_other(keywords["model"], keywords["sha256"])
         return load_reader(keywords["model"])
 
+    @property
+    def pair_dim(self) -> int:
+        """Length of a vector."""
+        return int(self.network.config.projection_dim)
+
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
         """regions: pixels uint8 (images, S, S, 3), lengths (images,) of no meaning -> unit vectors (images, d)."""
         if regions.dim() != 4 or regions.shape[3] != 3:

@@ -93,6 +93,11 @@ class SimilarityReasoning(Backbone):
         self.global_alignment = xavier_linear(embed_dim, sim_dim)
         self.score = xavier_linear(sim_dim, 1)
 
+    @property
+    def pair_dim(self) -> int:
+        """Length of a similarity vector."""
+        return self.sim_dim
+
     def prepare(self) -> tuple[Tensor, ...]:
         """What `reason` needs of the weights alone, made once for all captions."""
         return ()

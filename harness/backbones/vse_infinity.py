@@ -43,6 +43,11 @@ class VSEInfinity(CosineBackbone):
         self.words_to_states = WordEncoder(vocabulary_size, word_dim, embed_dim, dropout=dropout)
         self.text_pool = GPO(gpo_dim)
 
+    @property
+    def pair_dim(self) -> int:
+        """Length of a vector."""
+        return self.embed_dim
+
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
         """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, embed_dim)."""
         self._check("regions", regions, lengths)

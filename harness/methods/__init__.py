@@ -11,6 +11,7 @@ from harness.methods.decl import DECL
 from harness.methods.gsc import GSC
 from harness.methods.infonce import InfoNCE
 from harness.methods.l2rm import L2RM
+from harness.methods.mscn import MSCN
 from harness.methods.ncr import NCR
 from harness.methods.rcl import RCL
 from harness.methods.srem import SREM
@@ -33,6 +34,7 @@ METHODS: dict[str, type[Method]] = {
     "gsc": GSC,
     "ncr": NCR,
     "bicro": BiCro,
+    "mscn": MSCN,
     "zero_shot": ZeroShot,
 }
 

@@ -170,8 +170,14 @@ class Network(Protocol):
         """(n,) similarities of image i and text i alone."""
         ...
 
-    def learn(self, loss: Tensor, part: str = "main", *, lr: float | None = None) -> None:
-        """One optimiser step of a part on a loss that all processes computed alike; no other part is touched.
+    @property
+    def rate(self) -> float:
+        """The learning rate of the main part in this epoch."""
+        ...
+
+    def learn(self, loss: Tensor, part: str | Sequence[str] = "main", *, lr: float | None = None) -> None:
+        """One optimiser step of a part, or of several, on a loss that all processes computed alike; no other part is
+        touched.
 
         lr: in place of the schedule's rate, for this step."""
         ...
@@ -205,6 +211,15 @@ class Training(Protocol):
     @property
     def pairs(self) -> int:
         """Training pairs."""
+        ...
+
+    @property
+    def paired_images(self) -> NDArray[np.int64]:
+        """(pairs,) the image that each training pair is read with: a row of the split's images."""
+        ...
+
+    def captions(self, split: str) -> int:
+        """Captions of a split; of "train", the pairs."""
         ...
 
     def every_pair(

@@ -39,13 +39,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
 from harness.methods.base import Feed, Method, Part, Phase, Training, square
 from harness.methods.hinge import hinge_hardest, mean_hinges
-from harness.methods.mixtures import Betas, beta_of, fit_betas, normalised
+from harness.methods.mixtures import Betas, beta_of, clip, fit_betas, normalised
 from harness.methods.softmax import log_matching
 from harness.methods.transport import partial_transport
 from harness.methods.warm_up import is_warm_up, warm_up_first
@@ -85,12 +85,6 @@ def rematching_loss(scores: Tensor, plan: Tensor, tau: float) -> Tensor:
     for log_p, target in zip(log_matching(scores, tau), targets(plan.to(scores)), strict=True):
         total = total + ((target - log_p.exp()) * (target.log() - log_p)).sum() / 2
     return total / len(scores)
-
-
-def clip(x: ArrayLike) -> NDArray[np.float64]:
-    """Normalised losses inside (0, 1): 0 becomes 0.001, 1 becomes 0.999, the others stay."""
-    values = np.asarray(x, dtype=np.float64)
-    return np.where(values >= 1, 0.999, np.where(values <= 0, 0.001, values))
 
 
 def draw_groups(x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:

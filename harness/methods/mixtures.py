@@ -25,6 +25,12 @@ def normalised(values: ArrayLike) -> Values:
     return (array - low) / (high - low) if high > low else np.zeros_like(array)
 
 
+def clip(values: ArrayLike) -> Values:
+    """Values (n,) inside (0, 1), as L2RM and MSCN have them: 0 becomes 0.001, 1 becomes 0.999, the others stay."""
+    x = np.asarray(values, dtype=np.float64)
+    return np.where(x >= 1, 0.999, np.where(x <= 0, 0.001, x))
+
+
 @dataclass(frozen=True)
 class Gaussians:
     """Two fitted Gaussians, the one with the lower mean first; each array is (2,).

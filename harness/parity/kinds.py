@@ -1,6 +1,6 @@
 """The kinds of golden files. A file is recognised by its name; sizes come from shapes."""
 
-from harness.parity import bicro, crcl, dcl, decl, gsc, l2rm, ncr, tal
+from harness.parity import bicro, crcl, dcl, decl, gsc, l2rm, mscn, ncr, tal
 from harness.parity.reading import Kind
 
 KINDS: dict[str, Kind] = {
@@ -12,4 +12,5 @@ KINDS: dict[str, Kind] = {
     **l2rm.KINDS,
     **bicro.KINDS,
     **ncr.KINDS,
+    **mscn.KINDS,
 }

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from harness.methods.hinge import hinge_hardest, mean_hinges
-from harness.methods.l2rm import Cost, clip, posterior_of, rematching_loss, targets, warm_up_loss
-from harness.methods.mixtures import normalised
+from harness.methods.l2rm import Cost, posterior_of, rematching_loss, targets, warm_up_loss
+from harness.methods.mixtures import clip, normalised
 from harness.methods.transport import partial_transport
 from harness.parity.reading import Arrays, Comparison, Kind, cases, compare_masks, deviation, double, with_gradient
 

@@ -52,6 +52,10 @@ class Feeds:
         images = None if feed.images is None else feed.images[rows]
         return self._reader(feed.split).read(captions, rng, share(len(captions)), images)
 
+    def captions(self, split: str) -> int:
+        """How many captions a split has."""
+        return len(self._reader(split))
+
     def round(self, plan: Sequence[Feed], batch_size: int) -> "Round":
         """The batches of a plan; an empty plan is all pairs.
 

@@ -13,7 +13,7 @@ captions in the part that SAF and SGR apply to images as they compare.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -129,24 +129,20 @@ class Network:
             result: Tensor = self._call("pairwise", images, texts, raw=raw)
             return result
 
-    def learn(self, loss: Tensor, part: str = MAIN, *, lr: float | None = None) -> None:
-        """One optimiser step of `part` on a loss that all processes have computed alike; no other part is touched.
+    def learn(self, loss: Tensor, part: str | Sequence[str] = MAIN, *, lr: float | None = None) -> None:
+        """One optimiser step of a part, or of several, on a loss that all processes have computed alike; no other part
+        is touched, and each is clipped by the norm of its own gradient.
 
         lr: in place of the schedule's rate, for this step.
         """
-        optimizer, parameters = self.optimizers[part], self._parameters[part]
-        optimizer.zero_grad(set_to_none=True)
-        backward(loss, parameters)
-        torch.nn.utils.clip_grad_norm_(parameters, self.schedule.grad_clip)
-        if lr is None:
-            optimizer.step()
-            return
-        usual = [group["lr"] for group in optimizer.param_groups]
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.step()
-        for group, rate in zip(optimizer.param_groups, usual, strict=True):
-            group["lr"] = rate
+        names = [part] if isinstance(part, str) else list(part)
+        for name in names:
+            self.optimizers[name].zero_grad(set_to_none=True)
+        backward(loss, [p for name in names for p in self._parameters[name]])
+        for name in names:
+            torch.nn.utils.clip_grad_norm_(self._parameters[name], self.schedule.grad_clip)
+            with _rate(self.optimizers[name], lr):
+                self.optimizers[name].step()
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -249,6 +245,17 @@ class Network:
             optimizer.load_state_dict(saved["optimizers"][name])
         for name, module in self.beside.items():
             module.load_state_dict(saved["parts"][name])
+
+
+@contextmanager
+def _rate(optimizer: torch.optim.Optimizer, lr: float | None) -> Iterator[None]:
+    """Inside, another learning rate; None: its own."""
+    usual = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] if lr is None else lr
+    yield
+    for group, rate in zip(optimizer.param_groups, usual, strict=True):
+        group["lr"] = rate
 
 
 class _Forward(nn.Module):

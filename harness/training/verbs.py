@@ -63,6 +63,15 @@ class Training:
         """Training pairs."""
         return len(self._feeds.reader)
 
+    @property
+    def paired_images(self) -> NDArray[np.int64]:
+        """(pairs,) the image that each training pair is read with."""
+        return self._feeds.reader.paired_image
+
+    def captions(self, split: str) -> int:
+        """Captions of a split."""
+        return self._feeds.captions(split)
+
     def every_pair(
         self, network: base.Network, measure: Callable[[Tensor], Tensor], *, raw: bool = False
     ) -> NDArray[np.float32]:
