@@ -9,7 +9,7 @@ from safetensors import safe_open
 from small_networks import SIZES, batch, clip_and_batch, encoded, model
 from torch import nn
 
-from harness.backbones import BACKBONES
+from harness.backbones import BACKBONES, cosine
 from harness.backbones.weights import load_backbone, save_backbone
 from harness.errors import HarnessError
 
@@ -38,13 +38,39 @@ def test_the_head_scores_the_similarity_vectors(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["vse_infinity", "clip"])
-def test_a_cosine_has_no_head(name: str) -> None:
-    network = clip_and_batch(2)[0] if name == "clip" else model(name)
+def test_a_cosine_takes_a_head_of_products(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, data = clip_and_batch(3) if name == "clip" else (model(name), batch(3, 3))
+    network.eval()
     assert network.head is None
-    with pytest.raises(HarnessError, match=r"has no head to replace.*accepted: a backbone whose"):
+    assert not any(key.startswith("score") for key in network.state_dict())
+    images, texts = encoded(network, data)
+    cosines = network.similarity(images, texts)
+    dtype = images.values.dtype
+    summed = nn.Linear(network.pair_dim, 1).to(dtype)
+    nn.init.ones_(summed.weight)
+    nn.init.zeros_(summed.bias)
+    network.head = summed
+    torch.testing.assert_close(network.similarity(images, texts), cosines)  # the sum of products is the cosine
+    network.head = mlp(network.pair_dim).to(dtype).eval()
+    scores = network.similarity(images, texts)
+    for i in range(3):
+        for j in range(3):
+            alone = network.head(images.values[i] * texts.values[j])
+            torch.testing.assert_close(scores[i, j], alone.squeeze())
+    torch.testing.assert_close(network.pairwise(images, texts), scores.diagonal())
+    monkeypatch.setattr(cosine, "_ENTRIES", 1)  # an image at a time
+    torch.testing.assert_close(network.similarity(images, texts), scores)
+    if name != "clip":
+        save_backbone(tmp_path / "a.safetensors", network.float())
+        assert repr(load_backbone(tmp_path / "a.safetensors").head) == repr(network.head)
+
+
+def test_a_backbone_without_a_place_for_a_head_is_one_line() -> None:
+    network = model("saf")
+    network.head_name = None
+    assert network.head is None
+    with pytest.raises(HarnessError, match=r"SAF: has no head to replace; accepted: a backbone whose"):
         network.head = nn.Linear(6, 1)
-    assert network.head is None
-    assert not any("head" in key for key in network.state_dict())
 
 
 @pytest.mark.parametrize("make", [mlp, lambda inputs: nn.Linear(inputs, 1)])

@@ -1,6 +1,5 @@
 """What a run is given of noise: the same pairs for every method, damaged captions included; descriptors; the grid."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,10 @@ from harness.data import Captions, Dataset, PixelDataset, open_dataset
 from harness.data.descriptors import COMPONENTS, image_descriptors, principal
 from harness.errors import HarnessError
 from harness.grids import load_grid
+from harness.grids.resolve import resolve_run
 from harness.reporting import write_report
 from harness.spec import Component, RunSpec
-from harness.training.pairs import TrainingPairs, training_pairs
+from harness.training.pairs import TrainingPairs, pairs_sha256, training_pairs
 
 
 def run(noise: str, method: str = "infonce", **parameters: object) -> RunSpec:
@@ -77,7 +77,37 @@ def test_damaged_captions_are_wrong_pairs_in_new_words(toy_data: Path) -> None:
     clean = training_pairs(run("text_damage", rate=0.0), dataset)
     assert noisy.sha256 != clean.sha256
     assert clean.sha256 == training_pairs(run("caption_level", rate=0.0), dataset).sha256
-    assert replace(noisy, damaged={**noisy.damaged, 0: "other"}).sha256 != noisy.sha256
+    assert pairs_sha256(noisy.paired_image, noisy.damaged) == noisy.sha256
+    assert pairs_sha256(noisy.paired_image, {**noisy.damaged, 0: "other"}) != noisy.sha256
+
+
+@pytest.mark.parametrize("noise", ["caption_level", "text_damage"])
+def test_an_oracle_has_the_right_ones_of_the_same_pairs(toy_data: Path, noise: str) -> None:
+    dataset = open_dataset("toy", toy_data)
+    whole = training_pairs(run(noise, rate=0.4), dataset)
+    oracle = training_pairs(run(noise, rate=0.4).model_copy(update={"oracle": True}), dataset)
+    right = np.flatnonzero(whole.clean)
+    assert len(oracle) == len(right) < len(whole)
+    assert oracle.clean.all()
+    assert (oracle.paired_image == whole.paired_image[right]).all()
+    assert (oracle.paired_image == oracle.split.image_of_caption).all()
+    assert oracle.split.texts == [whole.split.texts[row] for row in right]
+    rows = np.array([0, len(right) - 1])
+    for ours, theirs in zip(oracle.split.captions.padded(rows), whole.split.captions.padded(right[rows]), strict=True):
+        assert (ours == theirs).all()
+    assert (oracle.sha256, oracle.realised_rate) == (whole.sha256, whole.realised_rate)
+
+
+def test_an_oracle_of_nothing_but_wrong_pairs_is_one_line(toy_data: Path) -> None:
+    everything = run("category_level", rate=1.0, swap="across", categories=10).model_copy(update={"oracle": True})
+    with pytest.raises(HarnessError, match=r"oracle = true: . of 1000 training pairs are right; accepted: at least 2"):
+        training_pairs(everything, open_dataset("toy", toy_data))
+
+
+def test_of_real_noise_there_is_no_oracle() -> None:
+    table = {"dataset": "cc152k", "noise": {"name": "caption_level", "rate": 0.0}, "backbone": "vse_infinity"}
+    with pytest.raises(HarnessError, match="oracle: nobody knows which pairs of cc152k are wrong"):
+        resolve_run({**table, "method": "infonce", "schedule": {"epochs": 1}, "oracle": True}, where="here")
 
 
 def test_captions_are_exchanged_row_by_row() -> None:

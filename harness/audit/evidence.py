@@ -95,6 +95,8 @@ def why_unknown(dataset: Dataset, pairs: TrainingPairs) -> str | None:
     """Why nobody knows which pairs are wrong, or None where the noise is ours and so is the truth."""
     if dataset.card.noise == "real":
         return f"the noise of {dataset.name} is real, so nobody knows which pairs are wrong"
+    if pairs.clean.all() and pairs.realised_rate:
+        return "this run is an oracle: it was trained on the pairs that are right alone"
     if pairs.clean.all():
         return "no noise was put in, so the pairs that are wrong, if any, are not known"
     if not pairs.clean.any():

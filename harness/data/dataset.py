@@ -46,11 +46,14 @@ class Captions:
         """These captions with the distinct `rows` (n,) exchanged for the n captions of `by`, in that order."""
         source = np.arange(len(self))
         source[rows] = len(self) + np.arange(len(by))
-        first = np.concatenate((self.offsets[:-1], len(self.ids) + by.offsets[:-1]))[source]
-        lengths = np.concatenate((self.lengths, by.lengths))[source]
+        offsets = np.concatenate((self.offsets, len(self.ids) + by.offsets[1:]))
+        return Captions(np.concatenate((self.ids, by.ids)), offsets).chosen(source)
+
+    def chosen(self, rows: np.ndarray) -> "Captions":
+        """The captions `rows` (n,), in that order."""
+        first, lengths = self.offsets[rows], self.lengths[rows]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
-        taken = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
-        return Captions(np.concatenate((self.ids, by.ids))[taken], offsets)
+        return Captions(self.ids[np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)], offsets)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,15 @@ class Split:
     def gather(self, images: np.ndarray) -> np.ndarray:
         """Regions of `images` (n,), in any order and repetition, copied as float32 (n, R, D)."""
         return layout.gather(self.regions, images)
+
+    def chosen(self, rows: np.ndarray) -> "Split":
+        """The split with the captions `rows` (n,) alone, and all its images."""
+        return replace(
+            self,
+            captions=self.captions.chosen(rows),
+            texts=[self.texts[row] for row in rows],
+            image_of_caption=self.image_of_caption[rows],
+        )
 
     def images(self, count: int | None) -> "Split":
         """The split with its first `count` images (all for None, or when it has no more)."""

@@ -33,6 +33,7 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     components = {kind: resolve(table[kind], kind=kind, where=where) for kind in KINDS}
     components["noise"] = _pinned(components["noise"], "path", file_sha256)
     components["backbone"] = _pinned(components["backbone"], "model", folder_sha256)
+    components["method"] = _pinned(components["method"], "estimator", file_sha256)
     try:
         run = RunSpec(**{**table, **components})
     except ValidationError as error:
@@ -48,6 +49,10 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     card = CARDS.get(run.dataset)
     if card is not None and card.noise == "real" and run.noise.parameters.get("rate"):
         raise HarnessError(f"{where}: noise.rate: {run.dataset} carries real noise; its rate is 0")
+    if run.oracle and card is not None and card.noise == "real":
+        raise HarnessError(
+            f"{where}: oracle: nobody knows which pairs of {run.dataset} are wrong; accepted: false; remove oracle"
+        )
     try:
         method = build(run.method)
         method.phases(run.schedule.epochs, steps_per_epoch=1_000_000)
@@ -66,7 +71,7 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
 def _pinned(component: Component, place: str, digest: Callable[[str], str]) -> Component:
     """A file or folder by its content: the digest of what lies at its place, where the spec names none."""
     parameters = component.parameters
-    if "sha256" not in parameters or parameters["sha256"]:
+    if "sha256" not in parameters or parameters["sha256"] or not parameters[place]:
         return component
     pinned = {**parameters, "sha256": digest(parameters[place])}
     return component.model_copy(update={"parameters": pinned})

@@ -13,6 +13,8 @@ from harness.methods.infonce import InfoNCE
 from harness.methods.l2rm import L2RM
 from harness.methods.mscn import MSCN
 from harness.methods.ncr import NCR
+from harness.methods.npc import NPC
+from harness.methods.osa import OSA
 from harness.methods.rcl import RCL
 from harness.methods.srem import SREM
 from harness.methods.sum_hinge import SumHinge
@@ -35,6 +37,8 @@ METHODS: dict[str, type[Method]] = {
     "ncr": NCR,
     "bicro": BiCro,
     "mscn": MSCN,
+    "npc": NPC,
+    "osa": OSA,
     "zero_shot": ZeroShot,
 }
 

@@ -190,7 +190,8 @@ class Network(Protocol):
         """Inside, the network computes as if it had made one step on `loss`.
 
         sgd: a plain gradient step; what is computed inside has a gradient through it, to the weights of all parts, if
-        `loss` came from scores with `twice`. optimizer: the step that `learn` would make, without a gradient."""
+        `loss` came from scores with `twice`. optimizer: a step of an optimiser like the main part's, whose moments are
+        those of the losses given here, without a gradient."""
         ...
 
 
@@ -229,6 +230,10 @@ class Training(Protocol):
 
         measure: from scores (B, B) to (B,) or (B, k). Returns (pairs,) or (pairs, k), on every process. The companions
         are drawn anew for each round."""
+        ...
+
+    def finished(self, path: str, sha256: str = "") -> "Sequence[Network]":
+        """The networks of a finished run, from its model.safetensors, to look with. sha256: what that file must be."""
         ...
 
     def agreed(self, function: Callable[[], T]) -> T:

@@ -61,6 +61,7 @@ from harness.methods.hinge import (
 )
 from harness.methods.mixtures import Betas, divide, fit_betas, normalised
 from harness.methods.peers import LABEL, exchange_divisions, initial_posteriors
+from harness.methods.vectors import global_vectors
 from harness.methods.warm_up import is_warm_up, warm_up_first
 
 Variant = Literal["released", "intended"]
@@ -73,13 +74,6 @@ class Vectors(NamedTuple):
 
     images: Tensor
     texts: Tensor
-
-
-def global_vectors(encoded: Any) -> Tensor:
-    """(n, d): the mean over the items of each of n images or texts, or its one vector."""
-    if encoded.values.ndim == 2:
-        return encoded.values
-    return encoded.values.sum(dim=1) / encoded.lengths[:, None]
 
 
 def split_anchors(prediction: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """The kinds of golden files. A file is recognised by its name; sizes come from shapes."""
 
-from harness.parity import bicro, crcl, dcl, decl, gsc, l2rm, mscn, ncr, tal
+from harness.parity import bicro, crcl, dcl, decl, gsc, l2rm, mscn, ncr, npc, osa, tal
 from harness.parity.reading import Kind
 
 KINDS: dict[str, Kind] = {
@@ -13,4 +13,6 @@ KINDS: dict[str, Kind] = {
     **bicro.KINDS,
     **ncr.KINDS,
     **mscn.KINDS,
+    **npc.KINDS,
+    **osa.KINDS,
 }

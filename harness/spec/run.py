@@ -6,10 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 
 from harness.spec.catalogue import KINDS
 from harness.spec.component import Component
-from harness.spec.marks import completed
+from harness.spec.marks import AddedLater, completed
 
 STORED = "stored"  # context of a table that an earlier version may have written
 Selection = Literal["best_dev_rsum_of_last_piece", "best_dev_rsum", "last"]
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Strict(BaseModel):
@@ -34,14 +37,19 @@ class Schedule(Strict):
     lr_decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.01  # torch's default for AdamW, which the released code keeps
     grad_clip: Annotated[float, Field(gt=0)] = 2.0  # norm over all parameters
-
-    def lr_at(self, epoch: int) -> float:
-        """The learning rate in an epoch of a piece."""
-        return self.lr * self.decay_at(epoch)
+    # Those of the moments and epsilon of the optimiser, torch's; fine-tuning CLIP the releases have .9, .98 and 1e-6.
+    betas: Annotated[tuple[Share, Share], AddedLater(neutral=(0.9, 0.999))] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0), AddedLater(neutral=1e-8)] = 1e-8
+    # Steps of a piece over which the rate rises in a straight line, the first having 1 / warmup_steps of it.
+    warmup_steps: Annotated[int, Field(ge=0), AddedLater(neutral=0)] = 0
 
     def decay_at(self, epoch: int) -> float:
         """What a learning rate is multiplied by in an epoch of a piece."""
         return self.lr_decay_factor ** (epoch // self.lr_decay_every)
+
+    def warm_at(self, step: int) -> float:
+        """What it is multiplied by besides, in a step of a piece."""
+        return min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
 
 
 class Evaluation(Strict):
@@ -70,6 +78,8 @@ class RunSpec(Strict):
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
     seed: Annotated[int, Field(ge=0)] = 0
+    # Train on the truly clean pairs alone: what a method would reach that told right pairs from wrong without fault.
+    oracle: Annotated[bool, AddedLater(neutral=False)] = False
 
     def table(self) -> dict[str, Any]:
         """The run as nested plain values; `from_table` reads it back."""

@@ -12,7 +12,6 @@ Differs from a process alone in: dropout draws of each process's own, so an imag
 captions in the part that SAF and SGR apply to images as they compare.
 """
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
@@ -31,7 +30,7 @@ from harness.methods.base import Part
 from harness.spec import Schedule
 from harness.training.machine import Machine
 
-MAIN = "main"
+MAIN, AHEAD = "main", "ahead"
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
@@ -53,21 +52,16 @@ class Network:
         inside = set(backbone.modules())
         self.beside = {name: module for name, module in self.parts.items() if module not in inside}
         self._forward = _Forward(backbone)
-        self._replaced: dict[str, Tensor] | None = None  # the weights and buffers inside `ahead`
+        self.replaced: dict[str, Tensor] | None = None  # the weights and buffers inside `ahead`
         self._compiled = machine.compiled(self._raw_columns)
         self.renew_optimizers()
 
     def renew_optimizers(self) -> None:
         """Optimisers as at the beginning."""
-        schedule = self.schedule
         owned = {id(p) for module in self.parts.values() for p in module.parameters()}
         self._parameters = {MAIN: [p for p in self.backbone.parameters() if id(p) not in owned]}
         self._parameters |= {name: list(module.parameters()) for name, module in self.parts.items()}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            MAIN: OPTIMIZERS[schedule.optimizer](
-                self._parameters[MAIN], lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
-            )
-        }
+        self.optimizers: dict[str, torch.optim.Optimizer] = {MAIN: self._optimizer_of_main()}
         for name, part in self.declared.items():
             self.optimizers[name] = OPTIMIZERS[part.optimizer](
                 self._parameters[name], lr=part.lr, weight_decay=part.weight_decay, fused=True
@@ -76,9 +70,9 @@ class Network:
     def set_rate(self, rate: float, decay: float) -> None:
         """The learning rate of the main part; the other parts' own rates times `decay`."""
         rates = {MAIN: rate, **{name: part.lr * decay for name, part in self.declared.items()}}
-        for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = rates[name]
+        for name, own in rates.items():
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = own
 
     @property
     def rate(self) -> float:
@@ -98,7 +92,7 @@ class Network:
         raw: before the activation. twice: by formulations that can be differentiated twice, slower ones.
         """
         with self._autocast(), twice_differentiable(twice):
-            plain = twice or self._replaced is not None or not self.backbone.training
+            plain = twice or self.replaced is not None or not self.backbone.training
             columns = (self._raw_columns if plain else self._compiled)(batch)
             return self._whole(columns if raw else self.backbone.activate(columns), len(batch))
 
@@ -155,8 +149,8 @@ class Network:
         """Inside, the network computes with the weights of one step on `loss`; afterwards with its own.
 
         sgd: w - lr * gradient, unclipped, differentiable with respect to the weights of all parts. `loss` comes from
-        scores with `twice`. optimizer: the step that `learn` would make; a constant. Buffers, batch statistics among
-        them, are put back too.
+        scores with `twice`. optimizer: a step by an optimiser like the main part's, unclipped, whose moments are those
+        of the losses given here; a constant. Buffers, batch statistics among them, are put back too.
 
         Raises:
             HarnessError: several processes train this run.
@@ -168,11 +162,11 @@ class Network:
             )
         weights = self._one_step_on(loss) if rule == "sgd" else self._after_learning(loss)
         buffers = {name: buffer.clone() for name, buffer in self.backbone.named_buffers()}
-        self._replaced = {**buffers, **weights}
+        self.replaced = {**buffers, **weights}
         try:
             yield
         finally:
-            self._replaced = None
+            self.replaced = None
 
     # -- how -------------------------------------------------------------------------------------------------------
 
@@ -190,14 +184,31 @@ class Network:
     def _after_learning(self, loss: Tensor) -> dict[str, Tensor]:
         named = self._main()
         before = {name: value.detach().clone() for name, value in named.items()}
-        optimizer = copy.deepcopy(self.optimizers[MAIN].state_dict())
-        self.learn(loss)
+        optimizer = self._ahead_optimizer()
+        optimizer.zero_grad(set_to_none=True)
+        backward(loss, list(named.values()))
+        optimizer.step()
         after = {name: value.detach().clone() for name, value in named.items()}
         with torch.no_grad():
             for name, value in named.items():
                 value.copy_(before[name])
-        self.optimizers[MAIN].load_state_dict(optimizer)
         return after
+
+    def _ahead_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser of steps ahead, made when it is first asked for; its rate is the main part's."""
+        if AHEAD not in self.optimizers:
+            self.optimizers[AHEAD] = self._optimizer_of_main()
+        for group in self.optimizers[AHEAD].param_groups:
+            group["lr"] = self.rate
+        return self.optimizers[AHEAD]
+
+    def _optimizer_of_main(self) -> torch.optim.Optimizer:
+        schedule = self.schedule
+        optimizer: torch.optim.Optimizer = OPTIMIZERS[schedule.optimizer](
+            self._parameters[MAIN], lr=schedule.lr, betas=schedule.betas, eps=schedule.eps,
+            weight_decay=schedule.weight_decay, fused=True,
+        )  # fmt: skip
+        return optimizer
 
     def _autocast(self) -> Any:
         """In training alone: what is only looked at is computed in float32, as evaluation is."""
@@ -207,9 +218,9 @@ class Network:
 
     def _call(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
         """A function of the backbone, with the weights of `ahead` inside it."""
-        if self._replaced is None:
+        if self.replaced is None:
             return getattr(self.backbone, verb)(*arguments, **keywords)
-        replaced = {f"backbone.{name}": value for name, value in self._replaced.items()}
+        replaced = {f"backbone.{name}": value for name, value in self.replaced.items()}
         return functional_call(self._forward, replaced, (verb, *arguments), keywords)
 
     def _encode(self, batch: Batch) -> tuple[Encoded, Encoded]:
@@ -241,8 +252,9 @@ class Network:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
         self.backbone.load_state_dict(saved["weights"])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(saved["optimizers"][name])
+        for name, state in saved["optimizers"].items():
+            optimizer = self._ahead_optimizer() if name == AHEAD else self.optimizers[name]
+            optimizer.load_state_dict(state)
         for name, module in self.beside.items():
             module.load_state_dict(saved["parts"][name])
 

@@ -17,32 +17,29 @@ from harness.spec import RunSpec, build
 
 @dataclass(frozen=True)
 class TrainingPairs:
-    """One pair per training caption; a pair's id is its caption's index."""
+    """One pair per training caption; a pair's id is its caption's place in `split`.
+
+    Of an oracle the truly clean pairs alone; `realised_rate` and `sha256` are those of the pairs that it has them from.
+    """
 
     split: Split  # with the captions as the method sees them
     paired_image: np.ndarray  # (pairs,) int64: what noise made of the truth
     clean: np.ndarray  # (pairs,) bool: known, because the noise is ours
+    realised_rate: float  # share of wrong pairs: another image than the caption's own, or a damaged caption
+    sha256: str  # of the pairing and the damaged captions: two runs with the same value have the same pairs
     damaged: dict[int, str] = field(default_factory=dict)  # the captions that noise wrote anew
 
     def __len__(self) -> int:
         return len(self.paired_image)
 
-    @property
-    def realised_rate(self) -> float:
-        """Share of the pairs that are wrong: another image than the caption's own, or a damaged caption."""
-        return float((~self.clean).mean())
-
-    @property
-    def sha256(self) -> str:
-        """Of the pairing and the damaged captions: two runs with the same value were trained on the same pairs."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.paired_image, dtype="<i8").tobytes())
-        if self.damaged:
-            digest.update(json.dumps(sorted(self.damaged.items())).encode())
-        return digest.hexdigest()
-
 
 def training_pairs(run: RunSpec, dataset: Dataset) -> TrainingPairs:
-    """The corrupted training split. Depends on dataset, noise and seed alone: every method sees the same pairs."""
+    """The corrupted training split. Depends on dataset, noise and seed alone: every method sees the same pairs, and the
+    oracle those of them that are right.
+
+    Raises:
+        HarnessError: the noise does not fit the data set, or leaves an oracle less than two pairs.
+    """
     split = dataset.split("train")
     noise = run.noise
     rng = rng_for("noise", run.dataset, noise.name, noise.parameters.get("rate", 0.0), run.seed)
@@ -56,7 +53,24 @@ def training_pairs(run: RunSpec, dataset: Dataset) -> TrainingPairs:
     if damaged:
         split = _rewritten(split, damaged, dataset)
         clean[list(damaged)] = False
-    return TrainingPairs(split, paired, clean, damaged)
+    rate, digest = float((~clean).mean()), pairs_sha256(paired, damaged)
+    if run.oracle:
+        rows = np.flatnonzero(clean)
+        if len(rows) < 2:
+            raise HarnessError(
+                f"oracle = true: {len(rows)} of {len(clean)} training pairs are right; accepted: at least 2, because a "
+                "loss compares pairs; lower noise.rate or leave oracle out"
+            )
+        return TrainingPairs(split.chosen(rows), paired[rows], clean[rows], rate, digest)
+    return TrainingPairs(split, paired, clean, rate, digest, damaged)
+
+
+def pairs_sha256(paired_image: np.ndarray, damaged: dict[int, str]) -> str:
+    """What tells two pairings (captions,) with their damaged captions apart."""
+    digest = hashlib.sha256(np.ascontiguousarray(paired_image, dtype="<i8").tobytes())
+    if damaged:
+        digest.update(json.dumps(sorted(damaged.items())).encode())
+    return digest.hexdigest()
 
 
 def _rewritten(split: Split, texts: dict[int, str], dataset: Dataset) -> Split:

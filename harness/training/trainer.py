@@ -129,7 +129,7 @@ class Trainer:
                 self._save(self.epoch_seconds + time.monotonic() - began)
         round = self.feeds.round(self.plan, self._batch_size(self.phases[self.at.piece]))
         training.steps_per_epoch = len(round)
-        self._set_rates()
+        self._set_rates(training)
         for network in self.networks:
             network.train()
         saved = time.monotonic()
@@ -148,6 +148,8 @@ class Trainer:
 
     def _step(self, training: Training, batches: Batches, steps: int) -> None:
         at = self.at
+        if training.progress.step_in_piece < self.run.schedule.warmup_steps:
+            self._set_rates(training)
         # Dropout draws from torch's global generator: naming its seed by position is all that resuming needs.
         names = (at.piece, at.epoch, at.step, *((at.round,) if at.round else ()), *((rank(),) if world() > 1 else ()))
         torch.manual_seed(seed_for("step", self.run.seed, *names))
@@ -239,11 +241,11 @@ class Trainer:
         backbone: Backbone = build(run.backbone, self.dataset.region_dim, self.dataset.vocabulary_size)
         return Network(backbone.to(self.device), self.method.parts(), run.schedule, self.machine)
 
-    def _set_rates(self) -> None:
+    def _set_rates(self, training: Training) -> None:
         schedule, start = self.run.schedule, self.phases[self.at.piece].lr
-        rate, decay = schedule.lr_at(self.at.epoch), schedule.decay_at(self.at.epoch)
+        decay = schedule.decay_at(self.at.epoch) * schedule.warm_at(training.progress.step_in_piece)
         for network in self.networks:
-            network.set_rate(rate if start is None else start * decay, decay)
+            network.set_rate((schedule.lr if start is None else start) * decay, decay)
 
     def _batch_size(self, phase: Phase) -> int:
         return phase.batch_size or self.run.schedule.batch_size

@@ -1,6 +1,7 @@
 """What a method may ask of the trainer, and nothing more: `Training` of harness/methods/base.py."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -8,8 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.backbones.weights import load_networks
 from harness.data import Batch
 from harness.distributed import broadcast, rank
+from harness.errors import HarnessError
+from harness.files import file_sha256
 from harness.methods import base
 from harness.methods.base import Feed, Progress
 from harness.seeds import Name, rng_for
@@ -80,6 +84,30 @@ class Training:
             network.backbone, self._feeds.reader, measure, batch_size=self._batch_size,
             names=self._names("companions"), device=self._device, stop=self._stop, raw=raw,
         )  # fmt: skip
+
+    def finished(self, path: str, sha256: str = "") -> list[Network]:
+        """The networks of a finished run, from its model.safetensors.
+
+        Raises:
+            HarnessError: no such file, another than is meant, or a network for other features than these pairs have.
+        """
+        found_sha256 = file_sha256(path)
+        if sha256 and found_sha256 != sha256:
+            raise HarnessError(
+                f"{path}: its sha256 is {found_sha256}; accepted: {sha256}; take the file that was meant, or correct "
+                "the digest"
+            )
+        like = self.networks[0]
+        backbones = load_networks(Path(path))
+        for backbone in backbones:
+            for what in ("region_dim", "vocabulary_size"):
+                found, own = getattr(backbone, what), getattr(like.backbone, what)
+                if found != own:
+                    raise HarnessError(
+                        f"{path}: its network has {what} = {found}; accepted: {own}, that of the data set here; "
+                        "take a run on this data set"
+                    )
+        return [Network(backbone.to(self._device), {}, like.schedule, like.machine) for backbone in backbones]
 
     def agreed(self, function: Callable[[], T]) -> T:
         """What `function` gives on the first process, on all of them."""
