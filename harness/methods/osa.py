@@ -107,7 +107,8 @@ class OSA(Method):
         margin: of the hinges.
         variant: the weight of the released code or of the paper.
         beta: score of random pairs; left out, it is measured.
-        estimator_epochs: train a network for this long on all pairs to be the estimator.
+        estimator_epochs: train a network for this long on all pairs to be the estimator; 0 where the network is
+            pre-trained and judges as it is, which is the published way. Not read with `estimator`.
         estimator: model.safetensors of a finished run, whose network is the estimator.
         sha256: of that file, by which a run's fingerprint knows it; left out, it is that of the file at `estimator`.
     """
@@ -122,7 +123,7 @@ class OSA(Method):
         margin: Annotated[float, Field(ge=0)] = 0.2,
         variant: Variant = "released",
         beta: Annotated[float, Field(gt=-1, lt=1)] | None = None,
-        estimator_epochs: Annotated[int, Field(ge=0)] = 0,
+        estimator_epochs: Annotated[int, Field(ge=0)] = 5,
         estimator: Annotated[str, NotScience(beside="sha256")] = "",
         sha256: str = "",
     ) -> None:
@@ -131,7 +132,7 @@ class OSA(Method):
         self.margin = margin
         self.variant: Variant = variant
         self.beta = beta
-        self.estimator_epochs = estimator_epochs
+        self.estimator_epochs = 0 if estimator else estimator_epochs
         self.estimator = estimator
         self.sha256 = sha256
 
