@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +90,12 @@ def test_the_index_says_what_the_class_says(name: str) -> None:
     assert set(kept) == set(method.declare_state())
     assert f"{name}.py" in row["File"]
     assert ("reconstruction" in row["Method"]) == bool(method.reconstruction)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_file_opens_with_its_source_and_what_it_takes_from_there(name: str) -> None:
+    words = sys.modules[METHODS[name].__module__].__doc__ or ""
+    assert "\nSource: " in words
+    assert "\nHyperparameters" in words or name == "zero_shot"
+    if name in NAMES:
+        assert "\nDiffers from the released code in:" in words
