@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import mixtures as oracle
 
+from harness.errors import HarnessError
 from harness.methods.mixtures import Betas, beta_of, divide, fit_betas, fit_gaussians, normalised
 
 START = Betas.of((1, 2), (2, 1))
@@ -17,35 +19,73 @@ def two_groups(n: int = 200, seed: int = 0) -> np.ndarray:
     return np.concatenate([rng.beta(2, 8, n // 2), rng.beta(8, 2, n - n // 2)]).clip(1e-4, 1 - 1e-4)
 
 
-def beta_density(x: float, a: float, b: float) -> float:
-    return x ** (a - 1) * (1 - x) ** (b - 1) * math.gamma(a + b) / (math.gamma(a) * math.gamma(b))
+# What a division may be given: groups, one cluster, few pairs, equal values, exact ends.
+DEGENERATE = {
+    "two groups": two_groups(60).tolist(),
+    "groups of unequal size": np.concatenate([np.linspace(0, 0.2, 20), [0.9, 1.0]]).tolist(),
+    "one cluster": np.random.default_rng(3).normal(0.5, 0.01, 40).tolist(),
+    "one outlier": [*np.linspace(0.10, 0.11, 20).tolist(), 7.0],
+    "one pair": [0.4],
+    "two pairs": [0.2, 0.9],
+    "two alike": [0.3, 0.3],
+    "three pairs": [0.2, 0.25, 0.9],
+    "all equal": [0.7] * 30,
+    "zeros and ones": [0.0] * 20 + [1.0] * 10,
+    "all at 0": [0.0] * 9,
+    "all at 1": [1.0] * 9,
+}
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**16), updates=st.integers(0, 6))
 def test_betas_against_plain_loops(seed: int, updates: int) -> None:
     values = two_groups(30, seed).tolist()
-    a, b, w = [1.0, 2.0], [2.0, 1.0], [0.5, 0.5]
-    for _ in range(updates):
-        shares = []
-        for x in values:
-            densities = [w[k] * beta_density(x, a[k], b[k]) for k in (0, 1)]
-            floored = [max(density / sum(densities), 1e-12) for density in densities]
-            shares.append([share / sum(floored) for share in floored])
-        for k in (0, 1):
-            total = sum(share[k] for share in shares)
-            mean = sum(share[k] * x for share, x in zip(shares, values, strict=True)) / total
-            variance = sum(share[k] * (x - mean) ** 2 for share, x in zip(shares, values, strict=True)) / total
-            a[k] = mean * (mean * (1 - mean) / variance - 1)
-            b[k] = a[k] * (1 - mean) / mean
-            w[k] = total / len(values)
+    expected = oracle.beta_mixture(values, updates=updates, floor=1e-12)
     found = fit_betas(values, START, updates=updates, floor=1e-12)
-    for ours, theirs in ((found.alphas, a), (found.betas, b), (found.weights, w)):
-        assert ours == pytest.approx(theirs, rel=1e-8)
-    own = [w[0] * beta_density(x, a[0], b[0]) for x in values]
-    other = [w[1] * beta_density(x, a[1], b[1]) for x in values]
-    expected = [one / (one + two) for one, two in zip(own, other, strict=True)]
-    assert found.posterior(values) == pytest.approx(expected, rel=1e-6)
+    assert found.alphas == pytest.approx([expected.first[0], expected.second[0]], rel=1e-8)
+    assert found.betas == pytest.approx([expected.first[1], expected.second[1]], rel=1e-8)
+    assert found.weights == pytest.approx(expected.weights, rel=1e-8)
+    assert found.posterior(values) == pytest.approx(oracle.beta_posterior(values, expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("values", DEGENERATE.values(), ids=DEGENERATE)
+def test_a_degenerate_division_by_betas_is_that_of_plain_loops(values: list[float]) -> None:
+    x = normalised(values)
+    assert x.tolist() == oracle.normalised(values)
+    inside = x.clip(1e-4, 1 - 1e-4)
+    mixture = fit_betas(inside, START, updates=10, floor=1e-12)
+    posterior = mixture.posterior(inside)
+    expected = oracle.beta_posterior(inside.tolist(), oracle.beta_mixture(inside.tolist(), updates=10, floor=1e-12))
+    assert np.isfinite(posterior).all()
+    assert posterior == pytest.approx(expected, abs=1e-6)
+    assert mixture.weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("values", DEGENERATE.values(), ids=DEGENERATE)
+def test_a_degenerate_division_by_gaussians_is_that_of_plain_loops(values: list[float]) -> None:
+    x = normalised(values)
+    posterior = fit_gaussians(x).posterior(x)
+    starts = oracle.cuts(x.tolist())  # scikit-learn's one draw of 2-means ends in one of them
+    mixtures = [oracle.gauss_mixture(x.tolist(), start, updates=10, tolerance=1e-2, floor=5e-4) for start in starts]
+    expected = [oracle.gauss_posterior(x.tolist(), mixture) for mixture in mixtures]
+    assert any(posterior == pytest.approx(one, abs=1e-6) for one in expected)
+    assert divide(posterior).tolist() == oracle.divide(posterior.tolist(), 0.5)
+    assert not divide(posterior).all()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_is_one_line(wrong: float) -> None:
+    with pytest.raises(HarnessError, match=r"^division of the pairs: 1 of 3 values .* not finite; accepted: .*lr"):
+        normalised([0.1, wrong, 0.3])
+    with pytest.raises(ValueError, match="inside"):
+        fit_betas([0.1, wrong, 0.3], START)
+    with pytest.raises(ValueError, match=r"NaN|infinity"):  # scikit-learn's own; the methods normalise first
+        fit_gaussians([0.1, wrong, 0.3])
+
+
+def test_a_posterior_of_nan_is_noisy_and_turns_the_guard_off() -> None:
+    assert divide([math.nan, 0.9, 0.8]).tolist() == [False, True, True]
+    assert divide([math.nan]).tolist() == [False]
 
 
 def test_moments_of_a_beta() -> None:

@@ -35,8 +35,8 @@ Differs from the released code in:
   3. A batch of one pair is left out of a feed; a network without clean pairs takes no step in that epoch.
   4. Networks with one vector an item (VSE-infinity, CLIP) give that as V and T.
 
-Hyperparameters (released scripts): 10 warm-up epochs, 40 epochs, lr 2e-4, / 10 at 30, batch 128, warmup_rate 0.3,
-noise_tem 0.5, Beta mixture, on Flickr30K, MS-COCO and CC152K alike.
+Hyperparameters (released scripts, on Flickr30K, MS-COCO and CC152K alike): 10 warm-up epochs, 40 epochs, lr 2e-4, / 10
+at 30, batch 128, clip 2, Adam, margin 0.2, warmup_rate 0.3, noise_tem 0.5, Beta mixture.
 """
 
 from collections.abc import Sequence

@@ -23,7 +23,8 @@ Differs from the released code in:
   2. Equal losses, or a batch of one or two pairs, make every pair noisy, as there, without a NaN on the way.
 All is computed in float64, as there: in float32 1 - 1e-12 is 1.
 
-Defaults: tau 0.05, threshold 0.5, balances 1 (its command: 0.2 and 128, batch 128, AdamW, lr 1e-6, 5 epochs of CLIP).
+Hyperparameters (options of the released code): tau 0.05, threshold 0.5, balances 1. Its command, for CLIP at 40 %
+noise, has balances 0.2 and 128, batch 128, AdamW, lr 1e-6, 5 epochs. Those of a data set could not be sourced.
 """
 
 from typing import Annotated, Literal

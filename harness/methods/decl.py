@@ -29,9 +29,10 @@ Differs from the released code in:
   3. The epoch goes on at a batch smaller than mu + 1; there it ends. A batch of one pair has no hinge.
 The sum over clean pairs beside a mean over all is the release's: the hinge's weight grows with the batch.
 
-Hyperparameters (released code and supplement; batch 128, clip 2, Adam, lambda1 0.8, lambda2 0.1, tau 0.1, eta 0.025,
-mu 5): Flickr30K lr 2e-4, 40 epochs, / 10 at 20, warm-up 5, 5, 2, 2 epochs at 20, 40, 60, 80 % noise; MS-COCO lr 5e-4,
-20 epochs, at 10, warm-up 2, 2, 1, 1; CC152K lr 2e-4, 40, at 20, warm-up 5. Published: SAF, SGR and the mean of both.
+Hyperparameters (released code and supplement; batch 128, clip 2, Adam, lambda1 0.8, lambda2 0.1, tau 0.1, eta 0.025, mu
+5, margin 0.2): Flickr30K lr 2e-4, 40 epochs, / 10 at 20, warm-up 5, 5, 2, 2 epochs at 20, 40, 60, 80 % noise; MS-COCO
+lr 5e-4, 20 epochs, at 10, warm-up 2, 2, 1, 1; CC152K lr 2e-4, 40, at 20, warm-up 5. Published: SAF, SGR and the mean of
+both.
 """
 
 from collections.abc import Sequence

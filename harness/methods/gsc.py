@@ -29,9 +29,10 @@ Differs from the released code in:
   2. The targets are part of the checkpoint; there, a resumed run begins with targets of 1.
   3. SGR's comparison of images among images: see backbones/sgraf.py. Other backbones compare their embeddings.
 
-Hyperparameters (released scripts; lr 2e-4, 60 epochs, batch 128, Adam, beta 0.7, tau 0.07): lr x 0.2 every 15, 20, 15
-epochs on Flickr30K, MS-COCO, CC152K, gamma 0.01 on the first and the last; the script of MS-COCO leaves gamma at 1.
-GSC+: 60, 30, 60 epochs, every 15, 15, 20, gamma 0.01, 0.05, 0.02. The repository calls itself "not the final release".
+Hyperparameters (released scripts; lr 2e-4, 60 epochs, batch 128, clip 2, Adam, beta 0.7, tau 0.07): lr x 0.2 every 15,
+20, 15 epochs on Flickr30K, MS-COCO, CC152K, gamma 0.01 on the first and the last; the script of MS-COCO leaves gamma at
+1. GSC+: 60, 30, 60 epochs, every 15, 15, 20, gamma 0.01, 0.05, 0.02. The repository calls itself "not the final
+release".
 """
 
 from typing import Annotated, Any, Literal

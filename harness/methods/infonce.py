@@ -1,4 +1,11 @@
-"""Symmetric InfoNCE."""
+"""Symmetric InfoNCE.
+
+Source: van den Oord et al., "Representation Learning with Contrastive Predictive Coding", arXiv 1807.03748; here in
+both directions, as matching uses it.
+
+Hyperparameters: tau 0.05 is that of RCL and L2RM (released codes); GSC has 0.07. The schedule is the backbone's: it has
+none of its own for a data set.
+"""
 
 from typing import Annotated
 

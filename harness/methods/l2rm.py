@@ -29,7 +29,7 @@ Differs from the released code in:
 
 Hyperparameters (released scripts; batch 128, lr 2e-4, clip 2, Adam): Flickr30K 5 warm-up epochs, 35 epochs, / 10 every
 15, reg 0.01; MS-COCO 10, 20, every 10, reg 0.07; CC152K 10, 40, every 20, reg 0.07, diagonal not masked, as its noise
-is not made. Cost lr 2e-6, tau 0.05, mass 0.1. Published: SAF, SGR and the mean of both.
+is not made. Cost lr 2e-6, tau 0.05, mass 0.1, margin 0.2. Published: SAF, SGR and the mean of both.
 """
 
 import math

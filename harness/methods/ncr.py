@@ -36,7 +36,7 @@ Differs from the released code in:
      step in that epoch.
   3. The companions of a pair in the pass over all pairs are drawn with a seed of their own.
 
-Hyperparameters (released code and README; batch 128, lr 2e-4, gradient clip 2, Adam): Flickr30K 5 warm-up epochs, 40
+Hyperparameters (released code and README; batch 128, lr 2e-4, clip 2, Adam, margin 0.2): Flickr30K 5 warm-up epochs, 40
 epochs, lr / 10 at 30; MS-COCO 10, 20, at 10; CC152K 10, 40, at 30; the same for every noise rate.
 """
 

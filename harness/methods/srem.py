@@ -23,9 +23,13 @@ formulas are ours. With scores S (B, B), rows images:
 
 With all q = 1 (`bias = false`) L_complementary is RCL's loss with f = log, exactly.
 
+Differs from the released code in: there is none to differ from.
+
 What the abstract leaves open is a keyword: when an energy is low (`threshold`), the sign and the scale of the entropy
 weights. Energies are those of a pair's last batch: there is no pass over all pairs, as the paper claims less training
-time. No hyperparameter could be sourced: tau is RCL's, the weights are 1.
+time.
+
+Hyperparameters: none could be sourced, for any data set; tau is RCL's, the weights are 1.
 """
 
 import math

@@ -9,6 +9,8 @@ checks convergence elsewhere, gives other plans.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.errors import HarnessError
+
 MASKED = -1e6  # in the exponent
 
 
@@ -30,8 +32,15 @@ def partial_transport(
         mask_diagonal: nothing moves from i to i.
         iterations: at most this many.
         tolerance: stop when the row potentials move by less, in the Euclidean norm.
+
+    Raises HarnessError when a cost is not finite.
     """
     given = np.asarray(cost, dtype=np.float64).clip(1e-10)
+    if not np.isfinite(given).all():
+        raise HarnessError(
+            f"partial transport: {(~np.isfinite(given)).sum()} of {given.size} costs are not finite; "
+            "accepted: finite costs; the network diverged: lower schedule.lr or schedule.grad_clip"
+        )
     rows, columns = given.shape
     far = 100 * given.max()
     padded = np.pad(given, ((0, 1), (0, 1)), constant_values=far)

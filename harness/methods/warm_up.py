@@ -1,4 +1,4 @@
-"""A warm-up before the training proper: NCR, BiCro, DECL."""
+"""A warm-up before the training proper: NCR, BiCro, DECL, L2RM."""
 
 from harness.errors import HarnessError
 from harness.methods.base import Phase, Progress

@@ -1,4 +1,8 @@
-"""Zero-shot: a pre-trained network as it is."""
+"""Zero-shot: a pre-trained network as it is.
+
+Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (CLIP), ICML 2021, for
+the backbone `clip`. There is no loss, and no hyperparameter.
+"""
 
 from collections.abc import Sequence
 
