@@ -13,10 +13,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness.methods import CRCL, RCL, InfoNCE, Method, Progress, SumHinge, Triplet
+from harness.methods import Method, Progress
 from harness.methods.base import square
+from harness.methods.crcl import CRCL
 from harness.methods.crcl import correct_labels as correct_labels
+from harness.methods.infonce import InfoNCE
+from harness.methods.rcl import RCL
 from harness.methods.softmax import matching
+from harness.methods.sum_hinge import SumHinge
+from harness.methods.triplet import Triplet
 
 
 def crcl(

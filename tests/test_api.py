@@ -20,8 +20,8 @@ from harness.api import training
 from harness.api.running import Ran
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.methods import CRCL, METHODS, Method, Progress
-from harness.methods.crcl import active_loss, complementary_loss
+from harness.methods import METHODS, Method, Progress
+from harness.methods.crcl import CRCL, active_loss, complementary_loss
 from harness.methods.softmax import log_matching, matching
 from harness.training import Machine, work
 

@@ -24,7 +24,8 @@ from harness.data import PairReader
 from harness.data.descriptors import COMPONENTS
 from harness.distributed import any_rank, share
 from harness.evaluation.correspondence import label_report
-from harness.methods import CRCL, METHODS, Progress
+from harness.methods import METHODS, Progress
+from harness.methods.crcl import CRCL
 from harness.noise import CaptionLevel
 from harness.noise.similarity_dependent import _BLOCK
 from harness.spec import Schedule
