@@ -162,6 +162,23 @@ def test_rates_fall_together_and_may_be_given_for_a_step() -> None:
     assert made.optimizers["cost"].param_groups[0]["lr"] == pytest.approx(1e-3)
 
 
+def test_several_parts_learn_from_one_loss_each_as_alone(tmp_path: Path) -> None:
+    pairs = batch(tmp_path, 0, 3, 5, 8)
+    together, alone = (make("sgr", dict(Parts().parts())) for _ in range(2))
+    together.learn(nce(together.scores(pairs)).mean(), ("main", "head"), lr=0.01)
+    loss = nce(alone.scores(pairs)).mean()
+    own = {part: [p for p in alone._parameters[part] if p.requires_grad] for part in ("main", "head")}
+    gradients = iter(torch.autograd.grad(loss, [p for each in own.values() for p in each], allow_unused=True))
+    for part, parameters in own.items():
+        for parameter in parameters:
+            parameter.grad = next(gradients)
+        torch.nn.utils.clip_grad_norm_(parameters, alone.schedule.grad_clip)
+        alone.optimizers[part].param_groups[0]["lr"] = 0.01
+        alone.optimizers[part].step()
+    for name, value in copied(together.backbone).items():
+        torch.testing.assert_close(value, copied(alone.backbone)[name], msg=name)
+
+
 def test_what_is_looked_at_may_enter_a_loss(tmp_path: Path) -> None:
     pairs = batch(tmp_path, 0, 3, 5, 8)
     made = make("sgr")
