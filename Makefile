@@ -12,10 +12,11 @@ PAPER       := flickr30k_noise coco_noise cc152k ablation sensitivity clip noise
 EVERY       := $(basename $(notdir $(wildcard experiments/*.toml)))
 EXPERIMENTS  = $(if $(SMOKE),$(EVERY),$(PAPER))
 SWEEPS      := $(basename $(notdir $(wildcard sweeps/*.toml)))
+FAIR        := $(patsubst sweeps/%.toml,%,$(wildcard sweeps/fair/*.toml))
 SMALL        = $(if $(SMOKE),--smoke)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum tables ui test test-slow test-cluster check lint types clean
+.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum rivals fair tables ui test test-slow test-cluster check lint types clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -49,6 +50,13 @@ reproduce-all: setup ## All tables, ablations, figures and sweeps of the paper a
 sweep-momentum: setup ## Search the momentum coefficient beta on the dev split (12 trials on the embedded benchmark)
 	$(BIN)/harness sweep momentum --jobs $(JOBS) $(ARGS)
 	$(BIN)/harness report momentum
+
+rivals: setup ## Train all methods on the embedded benchmark (3 seeds, 3 noise rates) and render their tables: hours
+	$(BIN)/harness run rivals --jobs $(JOBS) $(SMALL) $(ARGS)
+	$(BIN)/harness report rivals $(SMALL)
+
+fair: setup ## Search each method's own hyperparameters on dev, with the same number of trials for all: days
+	@for sweep in $(FAIR); do $(BIN)/harness sweep $$sweep $(SMALL) --jobs $(JOBS) $(ARGS) || exit $$?; done
 
 tables: setup ## Render every table and figure from the runs that are there, and the page out/index.html
 	$(BIN)/harness report $(SMALL)

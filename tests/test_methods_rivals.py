@@ -389,7 +389,7 @@ def test_srem_switches_change_what_they_name() -> None:
     batch = SimpleNamespace(pair_ids=torch.arange(6))
 
     def values(**keywords: object) -> dict[str, float]:
-        method = make("srem", **keywords)
+        method = make("srem", **{"warmup_epochs": 0, **keywords})
         state = {name: torch.full((6,), value) for name, value in method.declare_state().items()}
         return {key: float(value) for key, value in method.loss(s, batch, state, Progress(0, 0, 0, 1)).items()}
 
@@ -400,5 +400,6 @@ def test_srem_switches_change_what_they_name() -> None:
     assert values(entropy_sign="uncertain")["weight_mean"] == pytest.approx(1 - full["weight_mean"], abs=1e-6)
     assert values(bias=False)["loss_complementary"] < full["loss_complementary"]
     assert values(clean_weight=0.0)["loss"] == pytest.approx(full["loss_complementary"])
+    assert (values(warmup_epochs=1)["share_clean"], values(warmup_epochs=1)["weight_mean"]) == (1, 1)
     assert make("srem").reconstruction
     assert not make("rcl").reconstruction

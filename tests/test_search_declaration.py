@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.grids import declarations, load_grid
+from harness.grids import declarations, find, load_grid, name_of
+from harness.methods import METHODS
 from harness.search import TrialRow, load_sweep
 from harness.search.outcome import best_toml
 from harness.search.records import read_trials, winner, write_trials
 from harness.search.space import Choices, Range
-from harness.spec import fingerprint
+from harness.spec import build, fingerprint
 
 BASE = """
 title = "toy"
@@ -33,6 +34,9 @@ def write(folder: Path, space: str = BETA, top: str = "", rest: str = "") -> Pat
     return path
 
 
+FAIR = sorted(name for name in declarations("sweeps") if name.startswith("fair/"))
+
+
 @pytest.mark.parametrize("smoke", [False, True])
 @pytest.mark.parametrize("name", sorted(declarations("sweeps")))
 def test_every_declared_sweep_is_real_and_leaves_test_alone(name: str, smoke: bool) -> None:
@@ -40,8 +44,37 @@ def test_every_declared_sweep_is_real_and_leaves_test_alone(name: str, smoke: bo
     run = sweep.run(sweep.paper)
     assert run.evaluation.protocols == []
     assert run.dataset == "twemoji"
-    assert sweep.trials == (3 if smoke else {"momentum": 12, "crcl": 40}[name])
-    assert sweep.paper["method.beta"] == 0.8
+    assert sweep.name == name.replace("/", "-") + ("-smoke" if smoke else "")
+    assert sweep.trials == (3 if smoke else {"momentum": 12, "crcl": 40}.get(name, 24))
+    if name in ("momentum", "crcl"):
+        assert sweep.paper["method.beta"] == 0.8
+
+
+def test_the_fair_sweeps_ask_the_same_of_every_method() -> None:
+    """The same pairs, network, batch and number of trials; each its own space."""
+    sweeps = [load_sweep(name) for name in FAIR]
+    assert [sweep.base["method"]["name"] for sweep in sweeps] == [name.removeprefix("fair/") for name in FAIR]
+    assert set(METHODS) - {"sum_hinge", "zero_shot"} == {name.removeprefix("fair/") for name in FAIR}
+    for what in ("dataset", "noise", "backbone"):
+        assert len({str(sweep.base[what]) for sweep in sweeps}) == 1
+    assert {(sweep.trials, sweep.sampler, tuple(sweep.seeds)) for sweep in sweeps} == {(24, "tpe", (0, 1, 2))}
+    for sweep in sweeps:
+        run = sweep.run(sweep.paper)
+        epochs = sum(phase.epochs for phase in build(run.method).phases(run.schedule.epochs, 115))
+        assert 9 <= epochs <= 12, sweep.name
+        assert "schedule.lr" in sweep.space
+
+
+def test_a_declaration_in_a_folder_of_a_room_has_a_name_of_its_own(
+    tmp_path: Path,
+) -> None:
+    crcl = find("fair/crcl", "sweeps")
+    assert crcl == find("fair-crcl", "sweeps") == find("sweeps/fair/crcl.toml", "sweeps")
+    assert name_of(crcl, "sweeps") == "fair-crcl"
+    assert name_of(find("crcl", "sweeps"), "sweeps") == "crcl"
+    assert name_of(tmp_path / "crcl.toml", "sweeps") == "crcl"
+    with pytest.raises(HarnessError, match=r"^fair/crlc: there is no such file in sweeps/; did you mean 'fair/crcl'"):
+        find("fair/crlc", "sweeps")
 
 
 @pytest.mark.parametrize(

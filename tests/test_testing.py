@@ -19,6 +19,7 @@ SHORT: Mapping[str, dict[str, Any]] = {
     "l2rm": {"warmup_epochs": 1, "batch_size": 6},
     "ncr": {"warmup_epochs": 1},
     "bicro": {"warmup_epochs": 1},
+    "srem": {"warmup_epochs": 1},
     "mscn": {"warmup_epochs": 1, "warmup_batch_size": 8, "meta_pairs": 6, "hidden": 4, "epochs": 2},
     "npc": {"warmup_epochs": 1, "threshold": 0.5, "tau": 0.1, "epochs": 2},
     "osa": {"estimator_epochs": 1, "epochs": 2},

@@ -1,7 +1,7 @@
 """A grid: read, checked, expanded into cells. `experiments/*.toml` holds the declarations; one run is a grid, too."""
 
 from harness.grids.grid import Grid, PlannedCell, load_grid
-from harness.grids.rooms import declarations, find, read_toml
+from harness.grids.rooms import declarations, find, name_of, read_toml
 from harness.grids.single import single_run
 
-__all__ = ["Grid", "PlannedCell", "declarations", "find", "load_grid", "read_toml", "single_run"]
+__all__ = ["Grid", "PlannedCell", "declarations", "find", "load_grid", "name_of", "read_toml", "single_run"]

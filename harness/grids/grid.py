@@ -40,7 +40,7 @@ from pydantic import Field, ValidationError
 from harness.errors import HarnessError, suggest
 from harness.grids.expand import PARAMETER, VALUE, Conditions, Override, PlannedCell, axis_values, expand, fitting
 from harness.grids.overrides import refuse_axes
-from harness.grids.rooms import find, read_toml
+from harness.grids.rooms import find, name_of, read_toml
 from harness.grids.tables import merge
 from harness.spec.explain import explain
 from harness.spec.run import Strict
@@ -122,7 +122,7 @@ def load_grid(
     if smoke:
         run, axes = merge(run, file.smoke.run), {**axes, **file.smoke.axes}
         vary = vary if file.smoke.vary is None else file.smoke.vary
-    name = path.stem + ("-smoke" if smoke else "")
+    name = name_of(path, "experiments") + ("-smoke" if smoke else "")
     known = [*axes, *((PARAMETER, VALUE) if vary else ())]
     for exception in file.exception:
         for axis in exception.where:

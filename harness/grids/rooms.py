@@ -18,12 +18,21 @@ def folders(room: Room) -> list[Path]:
 
 
 def declarations(room: Room) -> dict[str, Path]:
-    """Every declaration of a room by its name, the file's stem."""
+    """Every declaration of a room by its path inside it, without the suffix: "demo", "fair/crcl"."""
     found: dict[str, Path] = {}
     for folder in folders(room):
-        for path in sorted(folder.glob("*.toml")):
-            found.setdefault(path.stem, path)
+        for path in sorted(folder.rglob("*.toml")):
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
     return found
+
+
+def name_of(path: Path, room: Room) -> str:
+    """What a declaration is called where a name has no slash: "fair-crcl" for sweeps/fair/crcl.toml; its stem outside
+    the room."""
+    for folder in folders(room):
+        if path.resolve().is_relative_to(folder.resolve()):
+            return "-".join(path.resolve().relative_to(folder.resolve()).with_suffix("").parts)
+    return path.stem
 
 
 def find(word: str, room: Room) -> Path:
@@ -35,10 +44,13 @@ def find(word: str, room: Room) -> Path:
     path = Path(word)
     if path.suffix == ".toml" and path.is_file():
         return path
+    name = path.with_suffix("") if path.suffix == ".toml" else path
+    inside = name.relative_to(room) if name.parts[:1] == (room,) else name
     known = declarations(room)
-    if path.stem in known and path.parent in (Path("."), Path(room)):
-        return known[path.stem]
-    raise HarnessError(f"{word}: there is no such file in {room}/; {suggest(path.stem, known)}")
+    by_name = {**{key.replace("/", "-"): path for key, path in known.items()}, **known}
+    if inside.as_posix() in by_name:
+        return by_name[inside.as_posix()]
+    raise HarnessError(f"{word}: there is no such file in {room}/; {suggest(inside.as_posix(), known)}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -21,6 +21,9 @@ formulas are ours. With scores S (B, B), rows images:
 
     L = clean_weight L_clean + complementary_weight L_complementary
 
+In the first `warmup_epochs` every pair counts as clean and weighs 1: an untrained network has few pairs whose image
+and caption are each other's best (0.03 % of a batch in a trial), and the complementary loss alone keeps P uniform.
+
 With all q = 1 (`bias = false`) L_complementary is RCL's loss with f = log, exactly.
 
 Differs from the released code in: there is none to differ from.
@@ -44,6 +47,7 @@ from torch import Tensor
 from harness.methods.base import Feed, Method, PairBatch, Progress, State, Training, square
 from harness.methods.mixtures import fit_gaussians, normalised
 from harness.methods.softmax import TRANSFORMS, log_matching, matching, off_diagonal
+from harness.spec import AddedLater
 
 UNSEEN = 1e30  # the energy of a pair that was in no batch yet
 WAYS = ("image", "text")
@@ -96,6 +100,7 @@ class SREM(Method):
             Gaussians, fitted before each epoch, says so ("mixture").
         entropy_sign: "certain" pairs weigh more, 1 - H; or "uncertain" ones, H.
         entropy_scale: weights as they are ("log_batch"), or divided by their mean over the clean pairs ("mean").
+        warmup_epochs: epochs in which every pair counts as clean and weighs 1.
 
     For ablations, each True in the method:
         filtration: off, every pair counts as clean.
@@ -115,6 +120,7 @@ class SREM(Method):
         threshold: Literal["mean", "mixture"] = "mean",
         entropy_sign: Literal["certain", "uncertain"] = "certain",
         entropy_scale: Literal["log_batch", "mean"] = "log_batch",
+        warmup_epochs: Annotated[int, Field(ge=0), AddedLater(neutral=0)] = 2,
         filtration: bool = True,
         entropy: bool = True,
         bias: bool = True,
@@ -125,6 +131,7 @@ class SREM(Method):
         self.threshold = threshold
         self.entropy_sign = entropy_sign
         self.entropy_scale = entropy_scale
+        self.warmup_epochs = warmup_epochs
         self.filtration = filtration
         self.entropy = entropy
         self.bias = bias
@@ -146,10 +153,11 @@ class SREM(Method):
     def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
         """`loss`, its two parts as they enter, the share of clean pairs and their mean weight."""
         scores = square(scores)
-        clean = self._clean(scores.detach(), batch.pair_ids, state)
+        warm = progress.epoch < self.warmup_epochs
+        clean = self._clean(scores.detach(), batch.pair_ids, state) | warm
         state["clean"][batch.pair_ids] = clean.float()
         log_p, log_q = log_matching(scores, self.tau)
-        weights_p, weights_q = self._weights(scores.detach(), clean)
+        weights_p, weights_q = self._weights(scores.detach(), clean, alike=warm or not self.entropy)
         costs = weights_p * -log_p.diagonal() + weights_q * -log_q.diagonal()
         attracted = self.clean_weight * (clean * costs).sum() / len(scores)
         repelled = self.complementary_weight * complementary_loss(scores, self.tau, bias=self.bias)
@@ -174,10 +182,10 @@ class SREM(Method):
                 clean = clean & (energy <= known[known < UNSEEN].mean().to(energy))
         return clean if self.filtration else torch.ones_like(clean)
 
-    def _weights(self, scores: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """(of -log P_ii, of -log Q_ii), each (B,): from the entropy of the other direction."""
+    def _weights(self, scores: Tensor, clean: Tensor, *, alike: bool) -> tuple[Tensor, Tensor]:
+        """(of -log P_ii, of -log Q_ii), each (B,): from the entropy of the other direction; alike: all 1."""
         rows, columns = entropies(scores, self.tau)
-        if not self.entropy:
+        if alike:
             return torch.ones_like(rows), torch.ones_like(columns)
         swapped = (columns, rows) if self.entropy_sign == "uncertain" else (1 - columns, 1 - rows)
         if self.entropy_scale == "log_batch":

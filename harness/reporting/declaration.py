@@ -42,7 +42,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import HarnessError, suggest
 from harness.evaluation.measures import MEASURES, Metric
-from harness.grids import find, read_toml
+from harness.grids import find, name_of, read_toml
 from harness.spec.explain import explain
 
 Split = Literal["test", "dev"]
@@ -202,7 +202,7 @@ def load_report(word: str | Path) -> Report:
     if "figure" in table:
         table["figure"] = read_figure(table["figure"], table.get("rows"), str(path))
     try:
-        report = Report(**{"name": path.stem, "folder": path.parent, **table})
+        report = Report(**{"name": name_of(path, "reports"), "folder": path.parent, **table})
     except ValidationError as error:
         raise HarnessError(explain(error, where=str(path), accepted=Report.model_fields)) from None
     fault = _fault_of_kind(report) or _fault_of_published(report)

@@ -32,7 +32,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import HarnessError, suggest
 from harness.evaluation.measures import MEASURES
-from harness.grids import find, read_toml
+from harness.grids import find, name_of, read_toml
 from harness.grids.resolve import resolve_run
 from harness.grids.tables import at, merge, nested
 from harness.search.space import Choices, Parameter, Point, Range
@@ -183,7 +183,7 @@ def load_sweep(word: str | Path, *, smoke: bool = False, trials: int | None = No
     parameters = {key: _parameter(key, table, base, path) for key, table in space.items()}
     values = _paper(paper, parameters, base, path)
     sweep = Sweep(
-        name=path.stem + ("-smoke" if smoke else ""),
+        name=name_of(path, "sweeps") + ("-smoke" if smoke else ""),
         title=file.title,
         claim=file.claim,
         path=path,

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from harness.errors import HarnessError
-from harness.grids import find
+from harness.grids import find, name_of
 from harness.ledger import Ledger
 from harness.ledger.comparable import Nothing, Now, Trained, differences, together
 from harness.printing.numbers import NOTHING, short
@@ -26,9 +26,9 @@ def render_sweep(report: Report, sweep: str, ledger: Ledger, now: Now | None = N
         HarnessError: no such search is declared, its files are not what a search writes, or its trials were trained on
             different data, so that there is no best of them.
     """
-    name = find(sweep, "sweeps").stem
+    name = name_of(find(sweep, "sweeps"), "sweeps")
     trials = read_trials(ledger.root / "sweeps" / (f"{name}-smoke" if report.smoke else name))
-    command = f"harness sweep {name}{' --smoke' if report.smoke else ''}"
+    command = f"harness sweep {sweep}{' --smoke' if report.smoke else ''}"
     rows = []  # what stands behind each trial: its run, if it has one
     for trial in list_trials(trials.table):
         cells = [ledger.cell(trial["fingerprint"])] if trial["fingerprint"] else []
