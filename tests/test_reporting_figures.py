@@ -253,5 +253,5 @@ def test_with_nothing_trained_labels_are_all_missing(tmp_path: Path) -> None:
 
 def test_a_report_of_labels_has_no_recalls(tmp_path: Path) -> None:
     make_grid(tmp_path)
-    with pytest.raises(HarnessError, match=r'protocol: figure.kind = "labels" prints no recalls; drop it'):
+    with pytest.raises(HarnessError, match=r'protocol: figure.kind = "labels" has a table of its own; drop it'):
         load_report(report_file(tmp_path, LABELS.replace("where = { seed", 'protocol = "1k"\nwhere = { seed')))

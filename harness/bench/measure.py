@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from harness.bench import memory
 from harness.bench.flops import step_flops
 from harness.bench.matmul import matmul_rate, synchronise
 from harness.bench.profile import Operation, Profiler
@@ -21,6 +20,7 @@ from harness.data import Batch
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.spec import Augmentation, Component, RunSpec, Schedule, build, resolve
+from harness.training import resident as memory
 from harness.training.feeds import Batches, steps_of
 from harness.training.machine import environment
 from harness.training.trainer import Trainer

@@ -1,19 +1,20 @@
-"""Is one setting better than another on the same test queries? A paired bootstrap over images.
+"""Is one setting better than another on the same test queries? A paired bootstrap over images and seeds.
 
 An image and its captions are resampled together, because their queries depend on each other: resampling single
 queries would give intervals that are too narrow. Both settings are looked up on the same resampled images, so what
 makes an image hard for both cancels.
 
-The bootstrap asks about other test images for the networks that were trained. It does not see how much a setting
-varies from one training to the next: that is the spread over seeds. With several seeds it asks about their mean; with
-few of them, a difference that it calls real may still come from the seeds.
+It asks about other test images and, where a setting has several seeds, about other trainings of it: the seeds are
+resampled too, and those of both settings together where both have as many, as a seed decides the wrong pairs of both.
+With one seed it asks about the one network that was trained. Few seeds understate how much a setting varies: the
+resampled spread of n of them is sqrt((n - 1) / n) of the true one, 0.82 for three.
 
 Sources: B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 15 (percentile interval,
 achieved significance level); A. Davison and D. Hinkley, Bootstrap Methods and their Application (1997), section 4.2
 (the +1 of p); S. Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -84,7 +85,8 @@ def compare(
     the folds have equally many images and captions, which the field's have; so folds need no treatment here.
 
     Args:
-        a, b: the seeds of each setting, one or more, all ranked on the same queries; averaged image by image.
+        a, b: the seeds of each setting, one or more, all ranked on the same queries; where there are as many, in the
+            same order.
         metric: i2t_r1, ..., t2i_r10 or rsum. Medians and means of ranks are not supported.
         resamples: how many.
         seed: names of the randomness; the same names give the same numbers.
@@ -99,22 +101,33 @@ def compare(
     if resamples < 1:
         raise HarnessError(f"resamples = {resamples}: accepted: 1 or more, best 10000")
     _check([*a, *b], len(a), len(b))
-    # Whole numbers until the division, so that equal is exactly equal: hits of all seeds, times the other side's seeds.
-    gain = _hits(a, metric) * len(b) - _hits(b, metric) * len(a)  # (images, 2)
-    captions = np.bincount(a[0].image_of_caption, minlength=len(gain))
+    hits_a, hits_b = (np.stack([_hits(run, metric) for run in side]) for side in (a, b))  # (seeds, images, 2)
+    captions = np.bincount(a[0].image_of_caption, minlength=hits_a.shape[1])
     points_of_hits = 100 / (len(a) * len(b))
 
-    def points(totals: NDArray[np.float64]) -> NDArray[np.float64]:
-        return points_of_hits * (totals[..., 0] / len(gain) + totals[..., 1] / totals[..., 2])
+    def rows(of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(images, 3): what A gains, times the seeds of both, and the captions; seeds counted as given. Whole numbers
+        until the division, so that equal is exactly equal."""
+        gain = np.tensordot(of_a, hits_a, 1) * len(b) - np.tensordot(of_b, hits_b, 1) * len(a)
+        return np.column_stack([gain, captions]).astype(np.float64)
 
-    rows = np.column_stack([gain, captions]).astype(np.float64)
-    seen = float(points(rows.sum(axis=0)))
-    first = gain[gain != 0][:1]  # whoever is better there is the minuend, so that the order of A and B draws the same
+    def points(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        return points_of_hits * (totals[..., 0] / len(captions) + totals[..., 1] / totals[..., 2])
+
+    whole = rows(np.ones(len(a), np.int64), np.ones(len(b), np.int64))
+    gains = whole[:, :2]
+    first = gains[gains != 0][:1]  # whoever is better there is the minuend, so that the order of A and B draws the same
     sign = -1.0 if first.sum() < 0 else 1.0
-    rows[:, :2] *= sign
-    drawn = np.concatenate([points(totals) for totals in _resampled(rows, resamples, seed)])
+    drawn = np.concatenate(
+        [
+            points(totals)
+            for of_a, of_b, count, names in _drawn_seeds(len(a), len(b), resamples, seed)
+            for totals in _resampled(rows(of_a, of_b) * (sign, sign, 1), count, names)
+        ]
+    )
     low, high = sorted(sign * np.quantile(drawn, (0.025, 0.975)) + 0.0)  # + 0.0: no minus before a zero
     tail = 1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    seen = float(points(whole.sum(axis=0)))
     return Difference(metric, seen, float(low), float(high), min(1.0, 2 * tail / (resamples + 1)))
 
 
@@ -128,16 +141,29 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def _hits(runs: Sequence[Ranks], metric: str) -> NDArray[np.int64]:
-    """(images, 2): hits of the image's own query and of those of its captions, summed over cut-offs and runs."""
-    ways, images = METRICS[metric], len(runs[0].i2t)
+def _hits(run: Ranks, metric: str) -> NDArray[np.int64]:
+    """(images, 2): hits of the image's own query and of those of its captions, summed over cut-offs."""
+    ways, images = METRICS[metric], len(run.i2t)
     found = np.zeros((images, 2), dtype=np.int64)
-    for run in runs:
-        for k in ways.get("i2t", ()):
-            found[:, 0] += run.i2t <= k
-        for k in ways.get("t2i", ()):
-            found[:, 1] += np.bincount(run.image_of_caption[run.t2i <= k], minlength=images)
+    for k in ways.get("i2t", ()):
+        found[:, 0] += run.i2t <= k
+    for k in ways.get("t2i", ()):
+        found[:, 1] += np.bincount(run.image_of_caption[run.t2i <= k], minlength=images)
     return found
+
+
+def _drawn_seeds(
+    of_a: int, of_b: int, resamples: int, seed: Sequence[Name]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int, tuple[Name, ...]]]:
+    """How often each seed of A and of B comes up in how many resamples, and the names of their images' draws: alike
+    draws of seeds together."""
+    sides = [
+        rng_for("bootstrap seeds", seeds, *seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+        for seeds in (of_a, of_b)
+    ]
+    distinct, counts = np.unique(np.concatenate(sides, axis=1), axis=0, return_counts=True)
+    for number, (drawn, count) in enumerate(zip(distinct, counts, strict=True)):
+        yield drawn[:of_a], drawn[of_a:], int(count), (*seed, number) if len(distinct) > 1 else tuple(seed)
 
 
 def _resampled(rows: NDArray[np.float64], resamples: int, seed: Sequence[Name]) -> list[NDArray[np.float64]]:

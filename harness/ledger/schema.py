@@ -83,6 +83,8 @@ class Result(TypedDict):
     environment: dict[str, Any]  # versions, device, commit, command; see `harness.training.machine.environment`
     seconds: float  # of training, evaluation of dev included
     steps: int  # optimiser steps
+    epochs: NotRequired[int]  # trained, over all pieces
+    peak_bytes: NotRequired[int]  # the most that the last process to train it held: on CUDA allocated, else resident
     parameters: NotRequired[int]  # numbers that the network has learnt
     networks: NotRequired[list[dict[str, Any]]]  # of several trained side by side: {"test": ...} of each alone
     members: NotRequired[list[str]]  # of an ensemble

@@ -16,6 +16,8 @@ noise_kind = "caption_level"           # rows of another kind of noise are never
 compare = ["rsum"]                     # these metrics get the published value and the difference beside ours
 also = [{ method = "ncr", backbone = "sgr" }]   # published rows without a run of ours
 
+cost = "infonce"                       # columns of what each row costs, relative to this value of the last of `rows`
+
 [names]                                # what is printed for an axis or a metric
 method = "Method"
 
@@ -27,8 +29,8 @@ x = "noise.rate"                       # without it the first of `rows`
 y = "rsum"
 series = "method"                      # without it the last of `rows`, where there are several
 
-A report whose figure is of the kind `labels` prints how well labels tell pairs apart, in place of rows and metrics. A
-report about a search has
+A report whose figure is of the kind `labels` prints how well labels tell pairs apart, in place of rows and metrics; one
+of the kind `ranks` prints mean ranks, under its protocol. A report about a search has
 
 sweep = "momentum"                     # from sweeps/
 
@@ -123,8 +125,28 @@ class Pieces(Scored):
     kind: ClassVar[str] = "pieces"
 
 
-FigureSpec = Lines | Bars | Labels | Sensitivity | Pieces
-KINDS: dict[str, type[FigureSpec]] = {each.kind: each for each in (Lines, Bars, Labels, Sensitivity, Pieces)}
+class Robustness(Scored):
+    """What is lost from clean pairs to a noise rate, over what an epoch costs, a point for each row of a report with
+    `cost`: kind = "robustness"."""
+
+    kind: ClassVar[str] = "robustness"
+
+    rate: float
+
+
+class Ranks(Scored):
+    """The mean rank of each value of an axis over data sets, noise rates and what else the cells differ in, and the
+    critical difference: kind = "ranks"."""
+
+    kind: ClassVar[str] = "ranks"
+
+    series: str = "method"
+
+
+FigureSpec = Lines | Bars | Labels | Sensitivity | Pieces | Robustness | Ranks
+KINDS: dict[str, type[FigureSpec]] = {
+    each.kind: each for each in (Lines, Bars, Labels, Sensitivity, Pieces, Robustness, Ranks)
+}
 
 
 class Key(Strict):
@@ -171,6 +193,7 @@ class Report(Strict):
     values: dict[str, dict[str, str]] = {}
     notes: list[str] = []
     published: PublishedTable | None = None
+    cost: str | None = None
     figure: FigureSpec | None = None
 
     @property
@@ -239,18 +262,30 @@ def read_figure(table: Any, rows: Any, where: str) -> FigureSpec:
 
 def _fault_of_kind(report: Report) -> str:
     """What is missing for this kind of report, or stands there for another kind; or nothing."""
-    given, table = report.model_fields_set, ("rows", "metrics", "protocol")
+    given, figure = report.model_fields_set, report.figure
+    table: tuple[str, ...] = ("rows", "metrics", "protocol")
     if report.sweep is not None:
         superfluous = [key for key in ("grids", *table, "where", "published", "figure") if key in given]
         return f"{superfluous[0]}: a report about a sweep has none; drop it, or drop sweep" if superfluous else ""
-    labels = isinstance(report.figure, Labels)
-    missing = [key for key in (("grids",) if labels else ("grids", *table)) if not getattr(report, key)]
+    needed: tuple[str, ...] = ("grids", *table)
+    if isinstance(figure, Labels):
+        needed = ("grids",)
+    elif isinstance(figure, Ranks):
+        needed, table = ("grids", "protocol"), ("rows", "metrics")
+    missing = [key for key in needed if not getattr(report, key)]
     if missing:
         return f"{missing[0]}: is missing"
     if report.grouped_by != report.rows[: len(report.grouped_by)]:
         return f"groups = {report.groups}: accepted: the first one or more of rows = {report.rows}, or []"
-    superfluous = [key for key in (*table, "groups", "published") if labels and key in given]
-    return f'{superfluous[0]}: figure.kind = "labels" prints no recalls; drop it' if superfluous else ""
+    if isinstance(figure, Labels | Ranks):
+        superfluous = [key for key in (*table, "groups", "published", "cost") if key in given]
+        return f'{superfluous[0]}: figure.kind = "{figure.kind}" has a table of its own; drop it' if superfluous else ""
+    if isinstance(figure, Robustness):
+        if report.cost is None:
+            return 'figure.kind = "robustness" draws costs; accepted: with cost = "METHOD", what they are relative to'
+        if report.rows[0] != "noise.rate" or len(report.rows) != 2:
+            return f'rows = {report.rows}: figure.kind = "robustness" accepts rows = ["noise.rate", AXIS]'
+    return ""
 
 
 def _fault_of_published(report: Report) -> str:

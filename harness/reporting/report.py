@@ -11,10 +11,11 @@ from harness.ledger.comparable import Now
 from harness.printing.latex import latex
 from harness.printing.markdown import markdown
 from harness.printing.table import Section
-from harness.reporting.declaration import Labels, Report, load_report
+from harness.reporting.declaration import Labels, Ranks, Report, load_report
 from harness.reporting.figures import style
 from harness.reporting.reports.cells import render_cells
 from harness.reporting.reports.labels import render_labels
+from harness.reporting.reports.ranks import render_ranks
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.sweep import render_sweep
 from harness.reporting.reports.words import SMOKE
@@ -56,6 +57,8 @@ def render(word: str | Path, ledger: Ledger, *, smoke: bool = False, now: Now | 
     report = _fit(report, runs) if smoke else report
     if isinstance(report.figure, Labels):
         return render_labels(report, report.figure, runs)
+    if isinstance(report.figure, Ranks):
+        return render_ranks(report, report.figure, runs)
     return render_cells(report, runs)
 
 

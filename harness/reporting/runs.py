@@ -66,6 +66,11 @@ class Run:
         scored = self.result.get("dev") if split == "dev" else (self.result.get("test") or {}).get(protocol)
         return (scored or {}).get(metric)
 
+    def alone(self, metric: str, protocol: str) -> list[float]:
+        """One metric of each network by itself on the test split, where several score together; else nothing."""
+        found = ((each.get("test") or {}).get(protocol, {}).get(metric) for each in self.result.get("networks", []))
+        return [value for value in found if value is not None]
+
     def ranks(self, protocol: str) -> Ranks | None:
         """Of the test queries; None where the run kept none."""
         return read_ranks(self.cell.path("ranks.npz")).get(protocol)

@@ -22,6 +22,7 @@ from harness.evaluation import protocols, scoring
 from harness.files import write_array, write_arrays
 from harness.ledger import Cell, Claim, ClaimLost
 from harness.spec import RunSpec, provenance
+from harness.training import resident
 from harness.training.data import open_for, test_protocols
 from harness.training.machine import Machine, environment
 from harness.training.passes import score_pairs
@@ -97,6 +98,7 @@ def _word(error: Exception) -> dict[str, Any]:
 def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: StopSignal) -> None:
     run = RunSpec.from_table(cell.spec["run"])
     dataset = open_for(run, data)
+    resident.reset_peak()
     hooks: dict[str, Any] = {} if claim is None else {"report": claim.report, "guard": claim.verify}
     trainer = Trainer(run, dataset, cell, machine, **hooks, stop=stop.is_set)
     if claim is not None:
@@ -148,6 +150,8 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
             "environment": environment(machine, trainer.device) | {"imported": provenance(run) or None},
             "seconds": trainer.seconds,
             "steps": trainer.at.steps,
+            "epochs": trainer.at.epochs,
+            "peak_bytes": resident.peak(trainer.device),
             "parameters": sum(p.numel() for backbone in backbones for p in backbone.parameters()),
         }
     )

@@ -30,16 +30,24 @@ def difference(a: Sequence[Run], b: Sequence[Run], images: Sequence[int], name: 
 
 
 def drawn(a: Sequence[Run], b: Sequence[Run], name: str, resamples: int, rng: Random) -> list[float]:
-    """The differences on random resamples."""
-    images = len(a[0].i2t)
-    return [difference(a, b, rng.choices(range(images), k=images), name) for _ in range(resamples)]
+    """The differences on random resamples of images and seeds; as many seeds on both sides are drawn together."""
+    images, found = len(a[0].i2t), []
+    for _ in range(resamples):
+        of_a = rng.choices(range(len(a)), k=len(a))
+        of_b = of_a if len(a) == len(b) else rng.choices(range(len(b)), k=len(b))
+        chosen = rng.choices(range(images), k=images)
+        found.append(difference([a[i] for i in of_a], [b[i] for i in of_b], chosen, name))
+    return found
 
 
 def every(a: Sequence[Run], b: Sequence[Run], name: str) -> Iterator[float]:
-    """The differences on all resamples: images ** images of them, equally likely."""
-    images = len(a[0].i2t)
-    for chosen in product(range(images), repeat=images):
-        yield difference(a, b, chosen, name)
+    """The differences on all resamples of images and seeds, equally likely."""
+    images, paired = len(a[0].i2t), len(a) == len(b)
+    for of_a in product(a, repeat=len(a)) if not paired else [None]:
+        for of_b in product(range(len(b)), repeat=len(b)):
+            side = of_a or tuple(a[i] for i in of_b)
+            for chosen in product(range(images), repeat=images):
+                yield difference(side, [b[i] for i in of_b], chosen, name)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,6 +11,7 @@ from harness.reporting.declaration import Report
 from harness.reporting.reports import words
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.reports.series import draw_figure
+from harness.reporting.rows.cost import baseline_of, cost_of
 from harness.reporting.rows.published import Published
 from harness.reporting.rows.rows import Group, Row, build_rows
 from harness.reporting.rows.significance import judge_rows
@@ -36,6 +37,7 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
         *words.explain_published(report),
         *([words.BASE_RUN] if any(row.base for row in rows) else []),
         *words.explain_marks(report, judged),
+        *words.explain_costs(report),
         *words.count_unscored(report, rows),
         *words.list_apart(report, rows),
         *words.list_missing(report, runs, rows, report.rows),
@@ -65,15 +67,31 @@ def tabulate_rows(report: Report, groups: list[Group], letters: dict[str, str]) 
             columns += [Column(words.title_part(report, part), part, title, metric) for part in parts]
         else:
             columns.append(Column(title, "ours", metric=metric))
+    measured = len(columns)
+    columns += [Column(title, over="Cost") for title in words.title_costs(report)]
 
     def values(row: Row) -> Iterator[Value]:
         for word, value in zip(row.words, row.place, strict=True):
             yield Value(word, f"{value:.6g}" if isinstance(value, int | float) else str(value))
         yield count_seeds(row, row.n)
-        for column in columns[len(report.rows) + 1 :]:
+        for column in columns[len(report.rows) + 1 : measured]:
             yield _value(row, column, letters)
 
-    return Table(columns, [[list(values(row)) for row in group] for group in groups], keys=len(report.rows))
+    def costs(row: Row, group: Group) -> Iterator[Value]:
+        if report.cost is not None:
+            cost = cost_of(row, baseline_of(group, len(report.rows) - 1, report.cost), report.protocol)
+            yield number(cost.relative, 2)
+            yield number(cost.seconds)
+            yield number(None if cost.peak_bytes is None else cost.peak_bytes / 1e6, 0)
+            yield number(None if cost.parameters is None else cost.parameters / 1e6, 2)
+            yield number(cost.networks, 0)
+            yield Value("") if cost.alone is None else number(cost.alone)
+
+    return Table(
+        columns,
+        [[[*values(row), *costs(row, group)] for row in group] for group in groups],
+        keys=len(report.rows),
+    )
 
 
 def count_seeds(row: Row, n: int) -> Value:

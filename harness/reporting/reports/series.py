@@ -1,17 +1,20 @@
 """From the runs of a report to what its figure draws: means and spreads by their place on the figure's axes."""
 
+import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 from harness.grids.expand import BASE, PARAMETER, VALUE
-from harness.reporting.declaration import Bars, Lines, Pieces, Report, Scored, Sensitivity
+from harness.reporting.declaration import Bars, Lines, Pieces, Report, Robustness, Scored, Sensitivity
 from harness.reporting.figures.bars import Bar, draw_bars
 from harness.reporting.figures.lines import Line, draw_lines
+from harness.reporting.figures.robustness import Point, draw_points
 from harness.reporting.figures.sensitivity import Panel, draw_panels
+from harness.reporting.rows.cost import cost_of
 from harness.reporting.rows.places import base_runs, runs_by_place
 from harness.reporting.rows.published import Published
-from harness.reporting.rows.rows import score_runs
+from harness.reporting.rows.rows import Row, score_runs
 from harness.reporting.runs import Run
 
 if TYPE_CHECKING:
@@ -33,6 +36,13 @@ def draw_figure(report: Report, runs: list[Run], published: Published | None, su
             return draw_bars(collect_bars(report, spec, runs), report.title, subtitle, scale)
         case Pieces():
             return draw_panels(collect_pieces(report, spec, runs), report.title, subtitle, scale)
+        case Robustness():
+            said = report.word_for(report.rows[-1], report.cost)
+            lost = (
+                f"{report.title_of(spec.y)} lost from clean pairs to {report.word_for('noise.rate', spec.rate)} noise"
+            )
+            points = collect_points(report, spec, runs)
+            return draw_points(points, report.title, subtitle, f"Seconds of an epoch, {said} = 1", lost)
         case Sensitivity():
             return draw_panels(collect_parameters(report, spec, runs), report.title, subtitle, scale)
     raise AssertionError(f"a figure of the kind {spec.kind} is no figure of a table")
@@ -46,6 +56,31 @@ def collect_bars(report: Report, spec: Bars, runs: list[Run]) -> dict[str, dict[
         words = [report.word_for(axis, value) for axis, value in zip(axes, place, strict=True)]
         found.setdefault(words[0], {})[words[1] if spec.series else ""] = _mean(report, spec, here)
     return found
+
+
+def collect_points(report: Report, spec: Robustness, runs: list[Run]) -> list[Point]:
+    """A point for each row that is finished on clean pairs and at the rate. Its loss is a mean over the seeds that both
+    have; its cost, of the rate's group."""
+    rows: dict[float, dict[str, Row]] = {}
+    for (rate, value), here in runs_by_place(report, runs, report.rows, {**report.where, **spec.where}).items():
+        words = [report.word_for(report.rows[0], rate), report.word_for(report.rows[1], value)]
+        rows.setdefault(rate, {})[str(value)] = Row((rate, value), words, here)
+    noisy, clean = rows.get(spec.rate, {}), rows.get(0, {})
+    baseline = noisy.get(str(report.cost))
+    points = []
+    for name, row in noisy.items():
+        before, after = (_by_seed(report, spec, each.runs) for each in (clean.get(name, row), row))
+        lost = [before[seed] - after[seed] for seed in before if seed in after]
+        cost = cost_of(row, baseline, report.protocol).relative
+        if name in clean and lost and cost is not None:
+            spread = statistics.stdev(lost) if len(lost) > 1 else 0.0
+            points.append(Point(row.words[1], cost, statistics.fmean(lost), spread))
+    return points
+
+
+def _by_seed(report: Report, spec: Scored, runs: list[Run]) -> dict[int, float]:
+    scores = {run.planned.run.seed: run.score(spec.y, spec.split, report.protocol) for run in runs}
+    return {seed: score for seed, score in scores.items() if score is not None}
 
 
 def collect_lines(report: Report, spec: Lines, runs: list[Run], published: Published | None) -> dict[str, list[Line]]:

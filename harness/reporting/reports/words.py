@@ -158,10 +158,10 @@ def explain_marks(report: Report, judged: Judged) -> list[str]:
             else "Every row judged is distinguishable from the best of its group"
         )
         notes.append(
-            f"{marked}: paired bootstrap over the test images with {judged.resamples:,} resamples, "
+            f"{marked}: paired bootstrap over test images and seeds with {judged.resamples:,} resamples, "
             f"p {'≥' if judged.tied else '<'} {LEVEL:g} after Holm's correction for the "
-            f"{count(judged.comparisons, 'comparison')} of a column. It speaks of other test images for these "
-            "networks; how much training varies is the spread over seeds."
+            f"{count(judged.comparisons, 'comparison')} of a column. With one seed it speaks of other test images for "
+            "this network; few seeds understate how much training varies."
         )
     if judged.unjudged:
         names = list(judged.unjudged)
@@ -171,6 +171,26 @@ def explain_marks(report: Report, judged: Judged) -> list[str]:
     if judged.comparisons and any(metric not in METRICS for metric in report.metrics):
         notes.append("Median and mean ranks are not judged.")
     return notes
+
+
+def title_costs(report: Report) -> list[str]:
+    """The columns of what a row costs; none in a report without `cost`."""
+    if report.cost is None:
+        return []
+    baseline = report.word_for(report.rows[-1], report.cost)
+    return [f"× {baseline}", "s/epoch", "MB", "M numbers", "networks", "one alone"]
+
+
+def explain_costs(report: Report) -> list[str]:
+    """What the columns of a cost hold."""
+    if report.cost is None:
+        return []
+    return [
+        "Cost: seconds of an epoch, its evaluation of dev included, relative to "
+        f"{report.word_for(report.rows[-1], report.cost)} on the same pairs, and absolute; the most memory that "
+        "training held; numbers learnt; networks that score together at test time, and the rSum of one of them alone. "
+        "Runs beside each other on one machine slow each other down, so the ratios are rough."
+    ]
 
 
 def count_unscored(report: Report, rows: Iterable[Row]) -> list[str]:

@@ -1,6 +1,7 @@
 """Which rows of a table are distinguishable from the best of their group: the paired bootstrap over its runs' ranks.
 
-Two rows are compared on the same test images, image by image, over the seeds that their means are over. The p values of
+Two rows are compared on the same test images, image by image, over the seeds that their means are over; images and
+seeds are resampled. The p values of
 one column of the table are adjusted together by Holm's rule: the more comparisons a column makes, the more it takes.
 """
 

@@ -4,6 +4,8 @@ import resource
 import sys
 from pathlib import Path
 
+import torch
+
 _SELF = Path("/proc/self")
 
 
@@ -19,11 +21,13 @@ def reset_peak() -> None:
         (_SELF / "clear_refs").write_text("5")
 
 
-def peak() -> int:
-    """The most that was resident since `reset_peak`.
+def peak(device: torch.device | None = None) -> int:
+    """The most that was resident since `reset_peak`; with a CUDA device, the most that was allocated there.
 
     On Linux not `ru_maxrss`, which a process inherits from the one that started it.
     """
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     status = _status("VmHWM")
     return status if status is not None else _highest()
 
