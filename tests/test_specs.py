@@ -27,7 +27,17 @@ def on_toy(cell: PlannedCell) -> PlannedCell:
     return PlannedCell(cell.name, cell.place, run, fingerprint(run))
 
 
-@pytest.mark.parametrize("name", sorted(declarations("experiments")))
+# Grids of many methods, or of SGR: test_testing.py trains each method.
+LONG = ("rivals", "variants", "srem_ablation")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if any(word in name for word in LONG) else name
+        for name in sorted(declarations("experiments"))
+    ],
+)
 def test_every_cell_of_a_smoke_grid_trains(name: str, tmp_path: Path, toy_data: Path) -> None:
     grid = load_grid(name, smoke=True)
     shortened = {cell.fingerprint: cell for cell in map(on_toy, grid.cells)}  # other pieces may end up the same
