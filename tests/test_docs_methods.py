@@ -55,7 +55,7 @@ def printed(name: str) -> Iterator[dict[str, str]]:
 def test_all_rivals_have_a_page() -> None:
     baselines = {"crcl", "triplet", "sum_hinge", "infonce", "rcl", "zero_shot"}
     assert set(NAMES) <= set(METHODS)
-    assert {"bicro", "dcl", "decl", "gsc", "l2rm", "ncr", "srem", "tal"} <= set(NAMES) <= set(METHODS) - baselines
+    assert set(NAMES) == set(METHODS) - baselines
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,8 +66,8 @@ def test_a_published_number_is_in_the_files_with_its_source(name: str) -> None:
 
 def test_numbers_are_found_on_the_pages() -> None:
     counts = {name: len(list(printed(name))) for name in NAMES}
-    assert counts["tal"] == counts["dcl"] == 0
-    assert min(counts[name] for name in ("ncr", "decl", "bicro", "l2rm", "gsc", "srem")) >= 7
+    assert counts["tal"] == counts["dcl"] == counts["osa"] == 0
+    assert min(counts[name] for name in ("ncr", "decl", "bicro", "l2rm", "gsc", "srem", "mscn", "npc")) >= 7
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,7 +85,7 @@ def test_the_index_says_what_the_class_says(name: str) -> None:
     method = METHODS[name]()
     [row] = [row for row in tables(INDEX) if f"({name}.md)" in row["Method"]]
     assert row["Networks"][0] == str(method.networks)
-    assert row["Warm-up, epochs"] == str(getattr(method, "warmup_epochs", "none"))
+    assert row["Warm-up, epochs"].partition(",")[0] == str(getattr(method, "warmup_epochs", "none"))
     kept = re.findall(r"`([\w.]+)`", row["Kept for each pair"].partition(";")[0])
     assert set(kept) == set(method.declare_state())
     assert f"{name}.py" in row["File"]

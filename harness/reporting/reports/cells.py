@@ -68,7 +68,7 @@ def tabulate_rows(report: Report, groups: list[Group], letters: dict[str, str]) 
         else:
             columns.append(Column(title, "ours", metric=metric))
     measured = len(columns)
-    columns += [Column(title, over="Cost") for title in words.title_costs(report)]
+    columns += [Column(title) for title in words.title_costs(report)]
 
     def values(row: Row) -> Iterator[Value]:
         for word, value in zip(row.words, row.place, strict=True):
