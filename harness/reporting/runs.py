@@ -61,6 +61,11 @@ class Run:
     def seconds(self) -> float:
         return self.result.get("seconds") or 0.0
 
+    @property
+    def epochs(self) -> int:
+        """How many it was trained, over all pieces; an older version did not write it into the result."""
+        return self.result.get("epochs") or (len(self.cell.rows()) if self.result else 0)
+
     def score(self, metric: str, split: str, protocol: str) -> float | None:
         """One metric of the selected network on a split, under a protocol (which does not matter on dev)."""
         scored = self.result.get("dev") if split == "dev" else (self.result.get("test") or {}).get(protocol)

@@ -56,8 +56,7 @@ def seconds_of(row: Row) -> float | None:
 
 
 def _seconds(run: Run) -> float | None:
-    epochs = run.result.get("epochs")
-    return run.seconds / epochs if epochs else None
+    return run.seconds / run.epochs if run.epochs else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
