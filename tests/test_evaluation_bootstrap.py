@@ -63,6 +63,29 @@ def test_interval_of_images_drawn_one_by_one(metric: str) -> None:
     assert [got.low, got.high] == pytest.approx(list(np.quantile(draws, [0.025, 0.975])), abs=0.07 * width)
 
 
+def test_one_seed_gives_the_numbers_that_it_gave_before_seeds_were_drawn() -> None:
+    rng = np.random.default_rng(10)
+    hard = rng.standard_normal(100)
+    got = compare([simulated(rng, hard, 0.1)], [simulated(rng, hard, 0.0)], "rsum", seed=["fixed"])
+    assert (got.points, got.low, got.high, got.p) == (27.400000000000002, 3.9999999999999996, 51.0, 0.0225977402259774)
+
+
+def test_seeds_that_differ_widen_the_interval_and_equal_ones_do_not() -> None:
+    rng = np.random.default_rng(11)
+    hard = rng.standard_normal(200)
+    a, b = simulated(rng, hard, 0.3), simulated(rng, hard, 0.0)
+    once, thrice = compare([a], [b], "rsum"), compare([a] * 3, [b] * 3, "rsum")
+    assert [thrice.low, thrice.high] == pytest.approx([once.low, once.high], abs=0.1 * (once.high - once.low))
+    own = [[simulated(rng, hard, skill + 0.5 * rng.standard_normal()) for _ in range(4)] for skill in (0.3, 0.0)]
+    one, several = compare([own[0][0]], [own[1][0]], "rsum"), compare(*own, "rsum")
+    assert several.high - several.low > 0.6 * (one.high - one.low)  # a mean of four alone would have half of it
+    other = compare(own[1], own[0], "rsum")
+    assert (other.points, other.low, other.high, other.p) == (-several.points, -several.high, -several.low, several.p)
+    alone = compare(*own, "rsum", paired=False)
+    assert alone.points == several.points
+    assert alone.p != several.p
+
+
 def test_points_are_the_difference_of_the_protocols_metrics() -> None:
     """Five folds of equal size: their mean is the mean over all queries, so the bootstrap needs no folds."""
     rng = np.random.default_rng(4)

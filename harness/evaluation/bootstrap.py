@@ -75,7 +75,13 @@ def read_ranks(path: Path) -> dict[str, Ranks]:
 
 
 def compare(
-    a: Sequence[Ranks], b: Sequence[Ranks], metric: str, *, resamples: int = 10_000, seed: Sequence[Name] = ()
+    a: Sequence[Ranks],
+    b: Sequence[Ranks],
+    metric: str,
+    *,
+    paired: bool = True,
+    resamples: int = 10_000,
+    seed: Sequence[Name] = (),
 ) -> Difference:
     """How much better A is than B on one metric, and how sure that is given these test images.
 
@@ -85,8 +91,8 @@ def compare(
     the folds have equally many images and captions, which the field's have; so folds need no treatment here.
 
     Args:
-        a, b: the seeds of each setting, one or more, all ranked on the same queries; where there are as many, in the
-            same order.
+        a, b: the seeds of each setting, one or more, all ranked on the same queries.
+        paired: where a and b are as long, they are the same seeds in the same order, and drawn together.
         metric: i2t_r1, ..., t2i_r10 or rsum. Medians and means of ranks are not supported.
         resamples: how many.
         seed: names of the randomness; the same names give the same numbers.
@@ -121,7 +127,7 @@ def compare(
     drawn = np.concatenate(
         [
             points(totals)
-            for of_a, of_b, count, names in _drawn_seeds(len(a), len(b), resamples, seed)
+            for of_a, of_b, count, names in _drawn_seeds(len(a), len(b), paired, resamples, seed)
             for totals in _resampled(rows(of_a, of_b) * (sign, sign, 1), count, names)
         ]
     )
@@ -153,13 +159,16 @@ def _hits(run: Ranks, metric: str) -> NDArray[np.int64]:
 
 
 def _drawn_seeds(
-    of_a: int, of_b: int, resamples: int, seed: Sequence[Name]
+    of_a: int, of_b: int, paired: bool, resamples: int, seed: Sequence[Name]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int, tuple[Name, ...]]]:
     """How often each seed of A and of B comes up in how many resamples, and the names of their images' draws: alike
     draws of seeds together."""
+    together = paired or of_a != of_b  # sides of other lengths draw by names of their own anyway
     sides = [
-        rng_for("bootstrap seeds", seeds, *seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-        for seeds in (of_a, of_b)
+        rng_for("bootstrap seeds", seeds, *(() if together else (side,)), *seed).multinomial(
+            seeds, np.full(seeds, 1 / seeds), size=resamples
+        )
+        for side, seeds in enumerate((of_a, of_b))
     ]
     distinct, counts = np.unique(np.concatenate(sides, axis=1), axis=0, return_counts=True)
     for number, (drawn, count) in enumerate(zip(distinct, counts, strict=True)):

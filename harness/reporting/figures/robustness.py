@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LEADER = {"arrowstyle": "-", "color": "#C8C8C8", "linewidth": 0.7, "shrinkB": 4, "relpos": (0, 0.5)}
+
+
 @dataclass(frozen=True)
 class Point:
     """A method: its cost relative to the baseline, what it loses from clean pairs, and that difference's spread."""
@@ -41,7 +44,7 @@ def draw_points(points: list[Point], title: str, subtitle: str, xlabel: str, yla
         )
         axes.annotate(
             point.name, (point.cost, point.lost), (edge, height), textcoords="data", va="center", fontsize=8.5,
-            color=style.INK, arrowprops={"arrowstyle": "-", "color": "#C8C8C8", "linewidth": 0.7, "shrinkB": 4},
+            color=style.INK, arrowprops=LEADER,
         )  # fmt: skip
     axes.set_xlim(0, right * 1.5)
     axes.set_ylim(low, high)

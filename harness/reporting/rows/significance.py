@@ -1,8 +1,8 @@
 """Which rows of a table are distinguishable from the best of their group: the paired bootstrap over its runs' ranks.
 
-Two rows are compared on the same test images, image by image, over the seeds that their means are over; images and
-seeds are resampled. The p values of
-one column of the table are adjusted together by Holm's rule: the more comparisons a column makes, the more it takes.
+Two rows are compared on the same test images, image by image, over the seeds that both have, or over all of theirs
+where they have none in common; images and seeds are resampled. The p values of one column of the table are adjusted
+together by Holm's rule: the more comparisons a column makes, the more it takes.
 """
 
 from collections.abc import Iterator
@@ -38,25 +38,27 @@ def judge_rows(report: Report, groups: list[Group]) -> Judged:
     outcome = Judged()
     ranks_of = cache(lambda run: run.ranks(report.protocol))  # each file read once
 
-    def ranks(row: Row, metric: str) -> list[Ranks] | None:
-        """Of all the runs that the row's mean is over; None where one has none."""
+    def ranks(row: Row, metric: str) -> dict[int, Ranks] | None:
+        """By seed, of all the runs that the row's mean is over; None where one has none."""
         runs = [run for run in row.runs if run.score(metric, report.split, report.protocol) is not None]
-        found = [ranks_of(run) for run in runs] if report.split == "test" else []
-        whole = [ranks for ranks in found if ranks is not None]
+        found = {run.planned.run.seed: ranks_of(run) for run in runs} if report.split == "test" else {}
+        whole = {seed: ranks for seed, ranks in found.items() if ranks is not None}
         return whole if whole and len(whole) == len(found) else None
 
     for metric in [m for m in report.metrics if m in bootstrap.METRICS]:
-        comparisons: list[tuple[Entry, list[Ranks], list[Ranks]]] = []
+        comparisons: list[tuple[Entry, list[Ranks], list[Ranks], bool]] = []
         for best, row in _pairs(groups, metric):
             a, b = ranks(best, metric), ranks(row, metric)
             digests = {run.dataset.get("digest") for run in (*best.runs, *row.runs)} - {None}
             if a is None or b is None or len(digests) > 1:
                 outcome.unjudged[" ".join(word for word in row.words if word)] = None
             else:
-                comparisons.append((row.entries[metric], a, b))
+                common = sorted(a.keys() & b.keys())
+                first, second = ([side[seed] for seed in common or sorted(side)] for side in (a, b))
+                comparisons.append((row.entries[metric], first, second, bool(common)))
         resamples = max(RESAMPLES, RESAMPLES_EACH * len(comparisons))
-        p = [bootstrap.compare(a, b, metric, resamples=resamples).p for _, a, b in comparisons]
-        for (entry, _, _), adjusted in zip(comparisons, bootstrap.holm(p), strict=True):
+        p = [bootstrap.compare(a, b, metric, paired=pairs, resamples=resamples).p for _, a, b, pairs in comparisons]
+        for (entry, *_), adjusted in zip(comparisons, bootstrap.holm(p), strict=True):
             entry.p = float(adjusted)
             entry.tied = entry.p >= LEVEL
             outcome.tied += entry.tied
