@@ -26,9 +26,14 @@ SHORT: Mapping[str, dict[str, Any]] = {
 }
 
 
+# Steps ahead are dear, and `resume` takes one at each place: the slow tests have it, and the toys that step ahead too.
+DEAR = ("mscn", "npc")
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_passes(name: str) -> None:
-    check_method(name, only=ALONE, **SHORT.get(name, {}))
+    only = [title for title in ALONE if title != "resume" or name not in DEAR]
+    check_method(name, only=only, **SHORT.get(name, {}))
 
 
 @pytest.mark.slow
