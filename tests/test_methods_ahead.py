@@ -144,12 +144,19 @@ def test_osa_by_a_finished_run(tmp_path: Path) -> None:
         toy_trainer(toy_run("osa", {**keywords, "sha256": "00"}, "sgr", epochs=1), tmp_path / "three").fit()
 
 
-def test_osa_without_an_estimator_is_one_line() -> None:
-    with pytest.raises(HarnessError, match=r"weighs pairs by a trained network.*set method.estimator_epochs"):
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"estimator_epochs": 0}, r"weighs pairs by a trained network.*set method.estimator_epochs"),
+        ({"estimator": "gone.safetensors"}, r"method.estimator = gone.safetensors: there is no such file; name the"),
+    ],
+)
+def test_osa_without_an_estimator_is_one_line(keywords: dict[str, Any], says: str) -> None:
+    with pytest.raises(HarnessError, match=says):
         resolve_run(
             {
                 "dataset": "twemoji", "noise": {"name": "caption_level", "rate": 0.4}, "backbone": "vse_infinity",
-                "method": {"name": "osa", "estimator_epochs": 0}, "schedule": {"epochs": 1},
+                "method": {"name": "osa", **keywords}, "schedule": {"epochs": 1},
             },
             where="here",
         )  # fmt: skip

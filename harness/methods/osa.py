@@ -144,6 +144,8 @@ class OSA(Method):
                 "it weighs pairs by a trained network, and this one begins at random; "
                 "set method.estimator_epochs, or method.estimator to the model.safetensors of a finished run"
             )
+        if self.estimator and not self.sha256:  # a file that is there has been given its own
+            return f"method.estimator = {self.estimator}: there is no such file; name the model.safetensors of a run"
         return ""
 
     def phases(self, epochs: int | None, steps_per_epoch: int) -> list[Phase]:
