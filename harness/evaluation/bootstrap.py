@@ -7,7 +7,9 @@ makes an image hard for both cancels.
 It asks about other test images and, where a setting has several seeds, about other trainings of it: the seeds are
 resampled too, and those of both settings together where both have as many, as a seed decides the wrong pairs of both.
 With one seed it asks about the one network that was trained. Few seeds understate how much a setting varies: the
-resampled spread of n of them is sqrt((n - 1) / n) of the true one, 0.82 for three.
+resampled spread of n of them is sqrt((n - 1) / n) of the true one, 0.82 for three. In a simulation of two equal
+settings whose seeds vary more than their images do, 20 % of the differences were called real over three seeds and 11 %
+over five, where 5 % was asked for; over images alone more than 60 % were.
 
 Sources: B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 15 (percentile interval,
 achieved significance level); A. Davison and D. Hinkley, Bootstrap Methods and their Application (1997), section 4.2

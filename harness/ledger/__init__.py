@@ -7,7 +7,7 @@
     heartbeat.json     written every second by who holds the claim: position, loss, time left
     checkpoint.pt      what training changes, from which it continues exactly; the previous one is kept beside it
     metrics.jsonl      one row per epoch
-    noise.npy          the corrupted pairing: image index of each training caption
+    noise.npy          the corrupted pairing: image index of each training caption (of an oracle, of those it trains on)
     labels.npy         the correspondence labels of the selected network
     label_history.npy  the labels at the end of each epoch
     pairs.npz          every training pair as the selected network sees it: similarity, match; and whether it is true

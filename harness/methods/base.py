@@ -256,9 +256,11 @@ class Method(Checked):
         label_state: the per-pair state that estimates correspondence, if any.
         networks: trained side by side; scored by the mean of their similarities, each alone reported too.
         rounds: trainings of an epoch, one after another: two for peers that swap their divisions.
+        one_process: it looks a step ahead (`Network.ahead`), which several training processes cannot do together.
         reconstruction: why this is not the method of its authors, in words; "" where it is.
     """
 
+    one_process: bool = False
     reconstruction: str = ""
     label_state: str | None = None
     networks: int = 1

@@ -142,6 +142,7 @@ class MSCN(Method):
         variant: the released code with its slip, or what its paper means.
     """
 
+    one_process = True
     label_state = LABEL
     networks = rounds = 2
 

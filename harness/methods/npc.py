@@ -100,6 +100,7 @@ class NPC(Method):
         variant: the released code as it is, or what its paper means.
     """
 
+    one_process = True
     label_state = "clean"
 
     def __init__(

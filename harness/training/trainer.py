@@ -18,6 +18,7 @@ import torch
 from harness.backbones import Backbone
 from harness.data import Augmentation, Dataset, PairReader
 from harness.distributed import any_rank, broadcast, rank, world
+from harness.errors import HarnessError
 from harness.evaluation import correspondence, protocols, scoring
 from harness.ledger import Cell
 from harness.ledger.schema import Checkpoint
@@ -80,6 +81,11 @@ class Trainer:
         )
         self.feeds = Feeds(self.reader, dataset, run.seed)
         self.method: Method = build(run.method)
+        if self.method.one_process and world() > 1:
+            raise HarnessError(
+                f"{run.method.name} with {world()} processes: it looks a step ahead, whose gradient is not exchanged "
+                "between processes; accepted: one process; start without --processes"
+            )
         usual = steps_of(self.feeds.all_pairs, run.schedule.batch_size)
         self.phases: list[Phase] = list(self.method.phases(run.schedule.epochs, usual))
         for size in {self._batch_size(phase) for phase in self.phases}:
