@@ -163,7 +163,7 @@ def test_hyperparameters_are_keywords_with_defaults_and_documented(name: str) ->
     assert inspect.getdoc(METHODS[name]) != inspect.getdoc(Method)
 
 
-@pytest.mark.parametrize("name", sorted(set(WITH_LOSS) - {"crcl"}))
+@pytest.mark.parametrize("name", sorted(set(WITH_LOSS) - {"crcl", "osa"}))
 def test_plain_methods_train_for_the_schedule_s_epochs(name: str) -> None:
     assert make(name).phases(12, 10) == [Phase(12)]
     with pytest.raises(HarnessError, match=r"schedule.epochs is missing: .*set schedule.epochs"):
