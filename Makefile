@@ -53,7 +53,7 @@ sweep-momentum: setup ## Search the momentum coefficient beta on the dev split (
 
 rivals: setup ## Train all methods on the embedded benchmark (3 seeds, 3 noise rates) and render their tables: hours
 	$(BIN)/harness run rivals --jobs $(JOBS) $(SMALL) $(ARGS)
-	$(BIN)/harness report rivals $(SMALL)
+	$(BIN)/harness report rivals rivals_ranks $(SMALL)
 
 fair: setup ## Search each method's own hyperparameters on dev, with the same number of trials for all: days
 	@for sweep in $(FAIR); do $(BIN)/harness sweep $$sweep $(SMALL) --jobs $(JOBS) $(ARGS) || exit $$?; done

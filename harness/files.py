@@ -95,6 +95,17 @@ def file_sha256(path: str | Path) -> str:
         return ""
 
 
+def refuse_other_file(path: str | Path, sha256: str, *, what: str, key: str = "") -> None:
+    """HarnessError where a file does not have the digest it was named with. what, key: how the message calls the file
+    and the digest; an empty digest names none."""
+    found = file_sha256(path)
+    if sha256 and found != sha256:
+        raise HarnessError(
+            f"{what}: its sha256 is {found}; accepted: {key}{sha256}; take the file that was meant, or correct the "
+            "digest"
+        )
+
+
 def json_line(value: Any) -> str:
     """One line of a .jsonl file, NaN as null."""
     return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) + "\n"

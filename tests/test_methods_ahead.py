@@ -14,6 +14,7 @@ from harness.files import file_sha256
 from harness.grids.resolve import resolve_run
 from harness.methods import Progress, mscn, npc, osa
 from harness.methods.base import Feed
+from harness.methods.infonce import InfoNCE
 from harness.spec import build, resolve
 from harness.testing.toy import toy_run, toy_trainer
 from harness.training.passes import every_pair
@@ -100,6 +101,21 @@ def test_npc_without_a_clean_pair_has_all_in_the_bank(tmp_path: Path) -> None:
     values = trainer.state["bank_image"].whole()
     assert set(values.tolist()) <= set(range(len(trainer.pairs)))
     assert torch.isfinite(trainer.state["clean"].whole()).all()
+
+
+class Digested(InfoNCE):
+    """A method of another package with a keyword `sha256` of its own, and no `estimator`."""
+
+    def __init__(self, *, sha256: str = "") -> None:
+        super().__init__()
+        self.sha256 = sha256
+
+
+def test_a_digest_that_belongs_to_nothing_here_is_left_alone() -> None:
+    table = {"dataset": "twemoji", "noise": {"name": "caption_level", "rate": 0.4}, "backbone": "vse_infinity"}
+    method = {"name": "test_methods_ahead:Digested"}
+    run = resolve_run({**table, "method": method, "schedule": {"epochs": 1}}, where="here")
+    assert run.method.parameters["sha256"] == ""
 
 
 # -- OSA --------------------------------------------------------------------------------------------------------------

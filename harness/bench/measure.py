@@ -20,7 +20,7 @@ from harness.data import Batch
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.spec import Augmentation, Component, RunSpec, Schedule, build, resolve
-from harness.training import resident as memory
+from harness.training import resident
 from harness.training.feeds import Batches, steps_of
 from harness.training.machine import environment
 from harness.training.trainer import Trainer
@@ -99,7 +99,7 @@ class _Clock:
         seconds = time.perf_counter() - self.began
         if self.taken in self.timed:
             self.steps.append(seconds)
-            self.peak = memory.peak()
+            self.peak = resident.peak()
             self.allocated = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
         elif self.taken == self.timed.stop:
             self.profiler.stop()
@@ -122,8 +122,8 @@ def measure(plan: Plan) -> Measured:
         trainer = _trainer(plan, Path(folder), clock, drawn)
         counts = step_flops(trainer.networks[0].backbone, plan.sizes.regions, drawn.lengths.tolist())
         before = matmul_rate(plan.machine, device, side=side)
-        memory.reset_peak()
-        resident = memory.resident()
+        resident.reset_peak()
+        before = resident.resident()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with suppress(_Enough):
@@ -133,7 +133,7 @@ def measure(plan: Plan) -> Measured:
         wait_seconds=clock.waits,
         matmul_before=before,
         matmul_after=matmul_rate(plan.machine, device, side=side),
-        peak_bytes=clock.allocated or clock.peak - resident,
+        peak_bytes=clock.allocated or clock.peak - before,
         resident_bytes=clock.peak,
         model_gflop=counts.total / 1e9,
         operations=clock.profiler.operations(plan.operations),

@@ -85,7 +85,7 @@ def compare(
     resamples: int = 10_000,
     seed: Sequence[Name] = (),
 ) -> Difference:
-    """How much better A is than B on one metric, and how sure that is given these test images.
+    """How much better A is than B on one metric, and how sure that is given these test images and seeds.
 
     The interval is the percentile one. p is twice the smaller share of resamples on one side of zero, so p < 0.05 and
     an interval without zero say the same but for rounding; with the +1 rule it is never 0. Exchanging A and B changes

@@ -9,7 +9,7 @@ from harness.backbones.pretrained import folder_sha256
 from harness.data.cards import CARDS
 from harness.errors import HarnessError, suggest
 from harness.evaluation.protocols import PROTOCOLS
-from harness.noise.index_file import file_sha256
+from harness.files import file_sha256
 from harness.spec import KINDS, Component, RunSpec, build, resolve
 from harness.spec.explain import explain
 
@@ -71,7 +71,7 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
 def _pinned(component: Component, place: str, digest: Callable[[str], str]) -> Component:
     """A file or folder by its content: the digest of what lies at its place, where the spec names none."""
     parameters = component.parameters
-    if "sha256" not in parameters or parameters["sha256"] or not parameters[place]:
+    if "sha256" not in parameters or parameters["sha256"] or not parameters.get(place):
         return component
     pinned = {**parameters, "sha256": digest(parameters[place])}
     return component.model_copy(update={"parameters": pinned})

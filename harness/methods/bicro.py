@@ -50,15 +50,7 @@ from pydantic import Field
 from torch import Tensor
 
 from harness.methods.base import Feed, Method, Phase, Training, square
-from harness.methods.hinge import (
-    SoftMargin,
-    hardest,
-    hinges,
-    matrix_margin_hinges,
-    mean_hinges,
-    predict,
-    soft_margins,
-)
+from harness.methods.hinge import SoftMargin, mean_hinges, predict, soft_hinge, soft_margins
 from harness.methods.mixtures import Betas, divide, fit_betas, normalised
 from harness.methods.peers import LABEL, exchange_divisions, initial_posteriors
 from harness.methods.vectors import global_vectors
@@ -120,13 +112,6 @@ def clean_labels(prediction: Tensor, of: Vectors, noise_tem: float, variant: Var
     labels = torch.ones_like(found)
     labels[rest] = found[: len(rest)] if variant == "released" else found[rest]
     return labels
-
-
-def soft_hinge(scores: Tensor, margins: Tensor, variant: Variant) -> Tensor:
-    """The hinge against the hardest negatives, summed, with soft margins (B,)."""
-    if variant == "released":
-        return hardest(*matrix_margin_hinges(scores, margins[None, :].expand_as(scores)))
-    return hardest(*hinges(scores, margins, margins))
 
 
 def warm_up_loss(scores: Tensor, margin: float, rate: float) -> Tensor:

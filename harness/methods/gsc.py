@@ -46,7 +46,7 @@ from torch.nn.functional import cosine_similarity
 
 from harness.methods.base import Method, Training, square
 from harness.methods.mixtures import fit_gaussians, normalised
-from harness.methods.softmax import log_matching, matching
+from harness.methods.softmax import matching, pair_costs
 
 STATE = ("label", "pred", "topo", "pred_target", "topo_target")
 
@@ -58,8 +58,7 @@ def structures(within_images: Tensor, within_texts: Tensor, labels: Tensor) -> t
 
 def contrastive_loss(scores: Tensor, labels: Tensor, tau: float) -> Tensor:
     """The first term."""
-    log_p, log_q = log_matching(scores, tau)
-    return (labels * -(log_p.diagonal() + log_q.diagonal()) / 2).mean()
+    return (labels * pair_costs(scores, tau) / 2).mean()
 
 
 def structure_loss(u: Tensor, v: Tensor, labels: Tensor, tau: float) -> Tensor:

@@ -60,6 +60,16 @@ def hardest(image_to_text: Tensor, text_to_image: Tensor) -> Tensor:
     return image_to_text.max(dim=1).values.sum() + text_to_image.max(dim=0).values.sum()
 
 
+def soft_hinge(scores: Tensor, margins: Tensor, variant: Literal["released", "intended"]) -> Tensor:
+    """The hinge against the hardest negatives, summed, with a margin for each pair (B,).
+
+    released: as in the codes of BiCro and MSCN, the image-to-text hinge has the margin of the negative (column).
+    """
+    if variant == "released":
+        return hardest(*matrix_margin_hinges(scores, margins[None, :].expand_as(scores)))
+    return hardest(*hinges(scores, margins, margins))
+
+
 def mean_hinges(scores: Tensor, margin: float) -> Tensor:
     """(B,) hinge of each pair against all negatives, in both directions:
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from harness.methods.base import Method, PairBatch, Progress, State, square
-from harness.methods.softmax import log_matching
+from harness.methods.softmax import pair_costs
 
 
 class InfoNCE(Method):
@@ -28,5 +28,4 @@ class InfoNCE(Method):
         self.tau = tau
 
     def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
-        log_p, log_q = log_matching(square(scores), self.tau)
-        return {"loss": -(log_p.diagonal() + log_q.diagonal()).mean()}
+        return {"loss": pair_costs(square(scores), self.tau).mean()}

@@ -48,7 +48,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.methods.base import Feed, Method, Network, Part, Phase, Training, square
-from harness.methods.hinge import hardest, hinges, matrix_margin_hinges, mean_hinges
+from harness.methods.hinge import mean_hinges, soft_hinge
 from harness.methods.mixtures import Betas, beta_of, clip, fit_betas
 from harness.methods.peers import LABEL, POSTERIORS, initial_posteriors
 from harness.methods.warm_up import is_warm_up, warm_up_first
@@ -75,10 +75,7 @@ def soft_margins(probabilities: Tensor, margin: float) -> Tensor:
 
 def main_loss(scores: Tensor, margin: float, variant: Variant) -> Tensor:
     """L of scores (B, B) in [0, 1], summed over the batch."""
-    margins = soft_margins(scores.detach().diagonal(), margin)
-    if variant == "released":
-        return hardest(*matrix_margin_hinges(scores, margins[None, :].expand_as(scores)))
-    return hardest(*hinges(scores, margins, margins))
+    return soft_hinge(scores, soft_margins(scores.detach().diagonal(), margin), variant)
 
 
 def warm_up_loss(scores: Tensor, margin: float) -> Tensor:

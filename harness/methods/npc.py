@@ -45,7 +45,7 @@ from torch import Tensor
 
 from harness.methods.base import Feed, Method, Phase, Training, square
 from harness.methods.mixtures import fit_gaussians
-from harness.methods.softmax import log_matching
+from harness.methods.softmax import pair_costs
 from harness.methods.vectors import every_vector
 from harness.methods.warm_up import is_warm_up, warm_up_first
 
@@ -56,8 +56,7 @@ AT_ONCE = 1024  # queries compared with the clean pairs together
 
 def pair_losses(scores: Tensor, tau: float) -> Tensor:
     """l (B,) of scores (B, B)."""
-    log_p, log_q = log_matching(scores, tau)
-    return -(log_p.diagonal() + log_q.diagonal()) / 2
+    return pair_costs(scores, tau) / 2
 
 
 def ratios(old: Sequence[Tensor], new: Sequence[Tensor]) -> Tensor:

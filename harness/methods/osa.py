@@ -39,8 +39,8 @@ from pydantic import Field
 from torch import Tensor
 
 from harness.methods.base import Feed, Method, Network, PairBatch, Phase, Progress, State, Training, square
-from harness.methods.hinge import equal_margin_hinges
-from harness.methods.softmax import TRANSFORMS, log_matching, matching, off_diagonal
+from harness.methods.hinge import equal_margin_hinges, mean_hinges
+from harness.methods.softmax import TRANSFORMS, matching, off_diagonal, pair_costs
 from harness.methods.warm_up import is_warm_up, warm_up_first
 from harness.spec import NotScience
 
@@ -61,8 +61,7 @@ def weights_of(above: Tensor, variant: Variant) -> Tensor:
 
 def infonce(scores: Tensor, tau: float, margin: float) -> Tensor:
     """(B,)"""
-    log_p, log_q = log_matching(scores, tau)
-    return -(log_p.diagonal() + log_q.diagonal()) / 2
+    return pair_costs(scores, tau) / 2
 
 
 def triplet(scores: Tensor, tau: float, margin: float) -> Tensor:
@@ -73,8 +72,7 @@ def triplet(scores: Tensor, tau: float, margin: float) -> Tensor:
 
 def sum_hinge(scores: Tensor, tau: float, margin: float) -> Tensor:
     """(B,)"""
-    image_to_text, text_to_image = equal_margin_hinges(scores, margin)
-    return image_to_text.sum(dim=1) + text_to_image.sum(dim=0)
+    return mean_hinges(scores, margin) * len(scores)
 
 
 def rcl(scores: Tensor, tau: float, margin: float) -> Tensor:

@@ -26,6 +26,12 @@ def log_matching(scores: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     return logits.log_softmax(dim=1), logits.log_softmax(dim=0)
 
 
+def pair_costs(scores: Tensor, tau: float) -> Tensor:
+    """-log P_ii - log Q_ii (B,): the cross-entropy of each pair, both directions summed."""
+    log_p, log_q = log_matching(scores, tau)
+    return -(log_p.diagonal() + log_q.diagonal())
+
+
 def _softmax(logits: Tensor, dim: int) -> Tensor:
     """The plain quotient, shifted only where exp would leave float32's range.
 

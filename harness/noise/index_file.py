@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from harness.errors import HarnessError
-from harness.files import file_sha256
+from harness.files import refuse_other_file
 from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, refuse
 from harness.spec import NotScience
 
@@ -32,12 +32,7 @@ class IndexFile(NoiseModel):
 
     def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         index = self._read()
-        found_sha256 = file_sha256(self.path)
-        if self.sha256 and found_sha256 != self.sha256:
-            raise HarnessError(
-                f"noise.path = {self.path}: its sha256 is {found_sha256}; accepted: noise.sha256 = {self.sha256}; "
-                "take the file that was meant, or correct the digest"
-            )
+        refuse_other_file(self.path, self.sha256, what=f"noise.path = {self.path}", key="noise.sha256 = ")
         images = int(image_of_caption.max()) + 1
         if index.shape not in ((len(image_of_caption),), (images,)):
             raise HarnessError(

@@ -14,11 +14,10 @@ from harness.methods.bicro import (
     divide_pairs,
     noisy_labels,
     posterior_of,
-    soft_hinge,
     split_anchors,
     warm_up_loss,
 )
-from harness.methods.hinge import mean_hinges, predict, soft_margins
+from harness.methods.hinge import mean_hinges, predict, soft_hinge, soft_margins
 from harness.methods.mixtures import fit_betas, normalised
 from harness.parity.reading import Comparison, Kind, cases, compare_masks, deviation, double, with_gradient
 

@@ -13,7 +13,7 @@ from harness.backbones.weights import load_networks
 from harness.data import Batch
 from harness.distributed import broadcast, rank
 from harness.errors import HarnessError
-from harness.files import file_sha256
+from harness.files import refuse_other_file
 from harness.methods import base
 from harness.methods.base import Feed, Progress
 from harness.seeds import Name, rng_for
@@ -91,12 +91,7 @@ class Training:
         Raises:
             HarnessError: no such file, another than is meant, or a network for other features than these pairs have.
         """
-        found_sha256 = file_sha256(path)
-        if sha256 and found_sha256 != sha256:
-            raise HarnessError(
-                f"{path}: its sha256 is {found_sha256}; accepted: {sha256}; take the file that was meant, or correct "
-                "the digest"
-            )
+        refuse_other_file(path, sha256, what=path)
         like = self.networks[0]
         backbones = load_networks(Path(path))
         for backbone in backbones:

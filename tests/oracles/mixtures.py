@@ -1,7 +1,7 @@
 """Mixtures of two, and the division by them, as the papers write them: one number at a time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Pair = tuple[float, float]
@@ -52,15 +52,20 @@ def beta_mixture(values: Sequence[float], *, updates: int, floor: float = 0.0) -
     return mixture
 
 
+Density = Callable[[float, Pair], float]
+
+
+def _logs(x: float, mixture: Mixture, log_density: Density) -> Pair:
+    """Log of weight times density, of both components."""
+    return (
+        math.log(mixture.weights[0]) + log_density(x, mixture.first),
+        math.log(mixture.weights[1]) + log_density(x, mixture.second),
+    )
+
+
 def beta_posterior(values: Sequence[float], mixture: Mixture) -> list[float]:
     """Of the first component."""
-    return [
-        share_of_first(
-            math.log(mixture.weights[0]) + log_beta(x, mixture.first),
-            math.log(mixture.weights[1]) + log_beta(x, mixture.second),
-        )
-        for x in values
-    ]
+    return [share_of_first(*_logs(x, mixture, log_beta)) for x in values]
 
 
 def gauss_mixture(
@@ -69,13 +74,7 @@ def gauss_mixture(
     """NCR's EM from each value's share of the first component."""
     before, mixture = -math.inf, _gaussians(values, shares, floor)
     for _ in range(updates):
-        logs = [
-            (
-                math.log(mixture.weights[0]) + log_gauss(x, mixture.first),
-                math.log(mixture.weights[1]) + log_gauss(x, mixture.second),
-            )
-            for x in values
-        ]
+        logs = [_logs(x, mixture, log_gauss) for x in values]
         likelihood = sum(max(pair) + math.log(sum(math.exp(one - max(pair)) for one in pair)) for pair in logs)
         likelihood /= len(values)
         mixture = _gaussians(values, [share_of_first(*pair) for pair in logs], floor)
@@ -87,13 +86,7 @@ def gauss_mixture(
 
 def gauss_posterior(values: Sequence[float], mixture: Mixture) -> list[float]:
     """Of the component of the lower mean."""
-    return [
-        share_of_first(
-            math.log(mixture.weights[0]) + log_gauss(x, mixture.first),
-            math.log(mixture.weights[1]) + log_gauss(x, mixture.second),
-        )
-        for x in values
-    ]
+    return [share_of_first(*_logs(x, mixture, log_gauss)) for x in values]
 
 
 def cuts(values: Sequence[float]) -> list[list[float]]:
