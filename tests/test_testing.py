@@ -1,14 +1,18 @@
 """Every method, and toys that use each verb of the contract, pass the public suite; what is broken fails it."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import toy_methods
 
 from harness.errors import HarnessError
 from harness.methods import METHODS, Method
 from harness.testing import CHECKS, check_method
+from harness.testing.checks import Subject, same, written
 from harness.training import checkpoint
 
 ALONE = tuple(name for name in CHECKS if name != "two processes")  # those cost seconds, so they are tried less
@@ -131,6 +135,25 @@ def test_a_trainer_that_loses_something_fails(lost: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(checkpoint, "restore", forgetful)
     with pytest.raises((AssertionError, HarnessError)):
         check_method(toy_methods.Swap, only=["resume"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_continued_to_the_end_it_ends_the_same(name: str, tmp_path: Path) -> None:
+    """The slow twin of the check `resume`, which looks one checkpoint ahead."""
+    kept: list[Path] = []
+
+    def keep() -> None:
+        kept.append(tmp_path / f"kept{len(kept)}" / whole.cell.folder.name)
+        shutil.copytree(whole.cell.folder, kept[-1])
+
+    subject = Subject(name, SHORT.get(name, {}), "vse_infinity", SHORT.get(name, {}).get("epochs", 3), tmp_path)
+    whole = subject.trainer("whole", guard=keep)
+    whole.fit()
+    for folder in kept:
+        torch.manual_seed(len(kept))
+        subject.trainer(folder.parent.name).fit()
+        assert same(written(folder), written(whole.cell.folder)), folder
 
 
 def test_an_unknown_check_is_one_line() -> None:

@@ -225,6 +225,7 @@ def test_kill_9_in_mid_epoch_and_continued_with_two_changes_nothing(
     assert outcome(finish(killed(new_cell(tmp_path), toy_data), toy_data)) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_kill_9_in_mid_epoch_and_continued_with_one(tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
     cell = finish(killed(new_cell(tmp_path), toy_data), toy_data, processes=1)
     assert result(cell)["environment"]["processes"] == 1
@@ -252,7 +253,8 @@ def in_mid_epoch(cell: Cell) -> bool:
     return saved is not None and saved["position"]["epochs"] == 1 and saved["position"]["step"] > 3
 
 
-@pytest.mark.parametrize("asked", ["all", pytest.param("rank 1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", ["all", "rank 1"])
 def test_sigterm_stops_both_after_one_checkpoint(tmp_path: Path, toy_data: Path, undisturbed: Cell, asked: str) -> None:
     cell = new_cell(tmp_path)
     worker = start(cell, toy_data)

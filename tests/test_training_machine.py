@@ -55,6 +55,7 @@ def test_a_compiled_step_gives_the_same_scores_and_gradients(name: str, cuda_gra
         assert torch.allclose(one, other, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_bf16_trains_to_like_labels_and_scores(tmp_path: Path, toy_data: Path) -> None:
     results = {}
     for precision in ("float32", "bf16"):

@@ -1,5 +1,6 @@
 """What is checked of a method, each a function whose AssertionError says what is wrong and where to look."""
 
+import contextlib
 import copy
 import os
 import re
@@ -17,10 +18,12 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.ledger import Cell
 from harness.methods.base import Feed, Method, Progress
 from harness.spec import RunSpec
 from harness.spec.catalogue import find, name_of
 from harness.testing.toy import toy_run, toy_trainer
+from harness.training import checkpoint
 from harness.training.state import PairValues
 from harness.training.trainer import Trainer
 
@@ -90,7 +93,7 @@ def check_method(
 
 
 def check_resume(subject: Subject) -> None:
-    """Continued from the checkpoint before every step, a run ends as one that was never stopped."""
+    """Continued from each checkpoint, a run writes the next one as it did; so it ends as it did."""
     kept: list[Path] = []
 
     def keep() -> None:
@@ -102,20 +105,22 @@ def check_resume(subject: Subject) -> None:
 
     whole = subject.trainer("whole", guard=keep)
     whole.fit()
-    expected = outcome(whole)
-    for number, folder in enumerate(kept):
+    following = written(whole.cell.folder)
+    for number, folder in reversed(list(enumerate(kept))):
+        begun, begun_bytes = written(folder), checkpoint_bytes(folder)
         # The global generators stand elsewhere than they did: whatever is drawn from them shows.
         torch.manual_seed(number)
         np.random.seed(number)
-        again = subject.trainer(folder.parent.name)
-        again.fit()
-        found = outcome(again)
-        wrong = [what for what in expected if not same(expected[what], found[what])]
+        _continue_to_the_next_checkpoint(subject, folder)
+        found = written(folder)
+        wrong = [what for what in following if not same(following[what], found.get(what))]
         assert not wrong, (
-            f"continued from checkpoint {number} of {len(kept)} the run ends with other {', '.join(wrong)}: something "
+            f"continued from checkpoint {number} of {len(kept)} it goes on with other {', '.join(wrong)}: something "
             "survives a step that is in no checkpoint (an attribute of the method?), or is drawn without a name "
             "(use training.rng)"
         )
+        if number and checkpoint_bytes(kept[number - 1]) != begun_bytes:  # else what follows both is the same
+            following = begun
 
 
 def check_memory(subject: Subject) -> None:
@@ -249,16 +254,33 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
 # -- how -----------------------------------------------------------------------------------------------------------
 
 
-def outcome(trainer: Trainer) -> dict[str, Any]:
-    """What must not depend on how often a run was stopped."""
-    return {
-        "weights": [network.backbone.state_dict() for network in trainer.networks],
-        "parts": [{name: part.state_dict() for name, part in n.beside.items()} for n in trainer.networks],
-        "per-pair state": {name: values.whole() for name, values in trainer.state.items()},
-        "epoch rows": [{**row, "time": 0, "seconds": 0} for row in trainer.cell.rows()],
-        "best epoch": (trainer.best.epochs, trainer.best.rsum),
-        "steps": trainer.at.steps,
-    }
+class _Written(Exception):
+    """A run has written what was waited for."""
+
+
+def _continue_to_the_next_checkpoint(subject: Subject, folder: Path) -> None:
+    begun = checkpoint_bytes(folder)
+
+    def stop() -> None:
+        if checkpoint_bytes(folder) != begun:
+            raise _Written
+
+    with contextlib.suppress(_Written):
+        subject.trainer(folder.parent.name, guard=stop).fit()
+
+
+def checkpoint_bytes(folder: Path) -> bytes:
+    path = folder / "checkpoint.pt"
+    return path.read_bytes() if path.exists() else b""
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """What a cell folder holds of a run: its checkpoint and the rows up to it, without times."""
+    saved = checkpoint.load(folder / "checkpoint.pt")
+    if saved is None:
+        return {}
+    rows = [{**row, "time": 0, "seconds": 0} for row in Cell(folder).rows()[: saved["position"]["epochs"]]]
+    return {**saved, "seconds": 0, "epoch_seconds": 0, "epoch rows": rows}
 
 
 def same(one: Any, other: Any) -> bool:
