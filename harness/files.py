@@ -44,6 +44,13 @@ def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
         raise
 
 
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Delete what writers that were killed have left of `name` in a folder, where nobody else writes it now."""
+    for path in folder.glob(f".{name}.*.tmp"):
+        if not path.name.endswith(f".{os.getpid()}.tmp"):
+            path.unlink(missing_ok=True)
+
+
 def write_array(path: Path, values: Any) -> None:
     """A numpy array as a .npy file, atomically."""
     import numpy as np
@@ -74,7 +81,7 @@ def disk_full(path: Path) -> HarnessError:
 
 def write_json(path: Path, value: Any) -> None:
     """Atomic, indented, with a final newline; NaN is written as null, because JSON has none."""
-    write_atomic(path, (json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_atomic(path, (json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -83,7 +90,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise HarnessError(f"{path}: is not readable JSON ({error}); delete it to start that part again") from None
 
 
@@ -108,14 +115,15 @@ def refuse_other_file(path: str | Path, sha256: str, *, what: str, key: str = ""
 
 def json_line(value: Any) -> str:
     """One line of a .jsonl file, NaN as null."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON gives back of a value: tuples as lists, NaN as None."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and value != value:
         return None
     return value

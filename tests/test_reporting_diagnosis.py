@@ -102,7 +102,8 @@ def test_a_run_without_an_epoch_is_not_judged(tmp_path: Path, rsum: float | None
 def test_another_method_is_judged_by_the_general_signatures_alone(tmp_path: Path) -> None:
     cell = a_run(tmp_path, method="infonce", **{"labels/share_zero": 0.99, "dev/rsum": [400.0, 50.0, 300.0, 200.0]})
     assert {name: verdict for name, (verdict, _) in verdicts(cell).items()} == {
-        "dev retrieval fell after its best epoch": "found"
+        "dev retrieval fell after its best epoch": "found",
+        "the labels collapsed": "found",
     }
     crcl = a_run(tmp_path, beta=0.5)
     assert verdicts(crcl, [crcl, cell])["a higher beta made things worse"][0] == "not judged"

@@ -168,8 +168,8 @@ class Run:
 
     def _file(self, name: str, otherwise: str) -> Path:
         """A file of a finished run; `otherwise`: why a finished run may lack it."""
-        path = self.cell.path(name)
-        if not path.exists():
+        path = self.cell.file(name)
+        if path is None:
             _ = self.result  # is it finished?
             raise HarnessError(f"{self._here}: has no {name}: {otherwise}")
         return path

@@ -12,6 +12,7 @@ from harness.data import Dataset, PairReader
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.spec import RunSpec
+from harness.training.history import read_history
 from harness.training.pairs import TrainingPairs, training_pairs
 from harness.training.passes import score_pairs
 
@@ -66,27 +67,29 @@ def gather(cell: Cell, run: RunSpec, dataset: Dataset, device: torch.device) -> 
     """
     pairs = training_pairs(run, dataset)
     _same_data(cell, dataset, pairs)
-    if not cell.path("model.safetensors").exists():
+    network, labels, kept = (cell.file(name) for name in ("model.safetensors", "labels.npy", "pairs.npz"))
+    if network is None:
         raise HarnessError(
             f"{cell.folder}: has no model.safetensors, so nothing can be compared; delete the folder and train it again"
         )
-    backbones = load_networks(cell.path("model.safetensors"))
+    backbones = load_networks(network)
     notes: list[str] = []
-    label = np.load(cell.path("labels.npy")) if cell.path("labels.npy").exists() else None
-    if cell.path("pairs.npz").exists():
-        with np.load(cell.path("pairs.npz")) as seen:
+    label = None if labels is None else np.load(labels)
+    if kept is not None:
+        with np.load(kept) as seen:
             match, similarity = seen["match"], seen["similarity"]
     else:
         notes.append("The run is of a version that kept no pairs.npz: match and similarity were computed now.")
         match, similarity = _scored_now(backbones, run, pairs, device)
-    pieces = [int(row["piece"]) for row in cell.rows()]
+    rows = cell.rows()
+    pieces = [int(row["piece"]) for row in rows]
     history = None
     if label is not None:
-        if cell.path("label_history.npy").exists():
-            history = np.load(cell.path("label_history.npy"), mmap_mode="r")
-            pieces = pieces[: len(history)]
+        history = None if cell.lost_epochs() else read_history(cell.path("label_history.npy"), rows)
+        if history is None:
+            notes.append("No histories: label_history.npy or metrics.jsonl is damaged, or of a version that kept none.")
         else:
-            notes.append("The run is of a version that kept no label_history.npy: train it again to see histories.")
+            pieces = pieces[: len(history)]
     unknown = why_unknown(dataset, pairs)
     return Evidence(cell, run, dataset, pairs, backbones, label, match, similarity, history, pieces, unknown, notes)
 

@@ -22,6 +22,8 @@ def command(run: str, runs: Path) -> None:
     cell = ledger.find(run)
     console = Console(soft_wrap=True)
     console.print(f"{cell.name}  ({cell.fingerprint}, {cell.state()})", style="bold", highlight=False)
+    if lost := cell.lost_epochs():
+        console.print(f"{len(lost)} epochs have no row in metrics.jsonl, which was damaged", style="yellow")
     for finding in diagnose(cell, ledger.cells()):
         console.print(f"[{STYLE[finding.verdict]}]{finding.verdict:10s}[/] {finding.signature}", highlight=False)
         console.print(f"           {finding.words}", style="dim", highlight=False)

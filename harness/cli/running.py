@@ -3,9 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.ledger.collapse import collapsed_labels
+
 if TYPE_CHECKING:
     from harness.api.running import Ran
     from harness.grids import Grid
+    from harness.ledger import Cell
+
+LISTED = 3  # names in a line
 
 
 def show_plan(grid: "Grid", *, runs: Path, data: Path, retrain: bool) -> None:
@@ -28,9 +33,19 @@ def show_end(name: str, ran: "Ran") -> int:
     done = len(ran.states) - len(ran.failed) - len(ran.later)
     other = f" ({ran.other} on other data or code than now)" if ran.other else ""
     print(f"{name}: {done} of {len(ran.states)} cells done{other}, {len(ran.failed)} failed")
+    if faults := [cell.name for cell, state in ran.states.items() if state == "done" and _collapsed(cell)]:
+        listed = ", ".join(faults[:LISTED]) + (f" and {len(faults) - LISTED} more" if len(faults) > LISTED else "")
+        print(f"  labels collapsed in {listed}; `harness diagnose` says more of each")
     if ran.later:
         print(f"  the budget is spent; {len(ran.later)} cells are not finished, the same command continues them")
     for cell, state in ran.failed.items():
+        if state == "damaged":
+            print(f"  {cell.name}: {cell.damage()}")
+            continue
         why = (cell.failure() or {}).get("error", f"is {state}; the same command continues it")
         print(f"  {cell.name}: {why} (log: {cell.path('log.txt')})")
     return 1 if ran.failed else 0
+
+
+def _collapsed(cell: "Cell") -> str:
+    return collapsed_labels((cell.result() or {}).get("labels", {}))

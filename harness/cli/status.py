@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from harness.launch.estimate import Plan
     from harness.ledger import Cell
 
-STYLES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "waiting": "dim"}
+STYLES = {
+    "done": "green",
+    "running": "cyan",
+    "failed": "red",
+    "interrupted": "yellow",
+    "waiting": "dim",
+    "damaged": "red",
+}
 
 
 @click.command()
@@ -67,12 +74,17 @@ def _words(cell: "Cell", state: str) -> str:
     """What there is to say about a cell, in one line."""
     from harness.launch.display import clock, describe
     from harness.ledger import claim
+    from harness.ledger.collapse import collapsed_labels
 
     if state == "done":
-        test = (cell.result() or {}).get("test", {})  # empty while another launcher moves it aside
-        return "  ".join(f"{p} rSum {m['rsum']:.1f}" for p, m in test.items())
+        result = cell.result() or {}  # empty while another launcher moves it aside
+        scores = [f"{p} rSum {m['rsum']:.1f}" for p, m in result.get("test", {}).items()]
+        fault = collapsed_labels(result.get("labels", {}))
+        return "  ".join([*scores, *([fault] if fault else [])])
     if state == "failed":
         return str((cell.failure() or {}).get("error", ""))
+    if state == "damaged":
+        return cell.damage()
     if state == "waiting":
         return ""
     holder, beat, now = claim.read(cell.folder), cell.heartbeat(), time.time()
@@ -82,7 +94,16 @@ def _words(cell: "Cell", state: str) -> str:
         parts.append(f"{holder['host']} since {since} ({clock(now - holder['since'])})")
     if "time" in beat:
         parts.append(f"heartbeat {clock(now - beat.pop('time'))} ago")
+    lost = cell.lost_epochs()
+    if lost:
+        parts.append(f"{_epochs(lost)} no row in metrics.jsonl, damaged; it goes on without")
     return "  ".join([*parts, describe(beat)])
+
+
+def _epochs(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"epoch {numbers[0]} has"
+    return f"epochs {', '.join(map(str, numbers[:3]))}{', ...' if len(numbers) > 3 else ''} have"
 
 
 def _cost(plans: "list[Plan]") -> str:

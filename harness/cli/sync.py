@@ -1,5 +1,6 @@
 """`harness sync`: bring the MLflow mirror up to date from the cell folders."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from harness.cli import options
 )
 @click.option("--rebuild", is_flag=True, help="Delete the runs in the store first and log them anew.")
 def command(runs: Path, store: str | None, rebuild: bool) -> None:
-    """Log to MLflow what the cell folders have and it lacks: a server was down, or runs were copied here."""
+    """Log to MLflow what the cell folders have and it lacks: a server was down, or runs were copied here.
+
+    Temporary files that killed workers have left are deleted.
+    """
     from rich.progress import track
 
     from harness.ledger import Ledger
@@ -33,7 +37,10 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
         if rebuild:
             forget(opened, cell)
         mirror_cell(opened, cell, figures=figures)
+        cell.tidy()
     for sweep in sorted((runs / "sweeps").glob("*/sweep.json")):
         mirror_sweep(opened, sweep.parent)
+    for cell in Ledger(runs).damaged():
+        print(f"left out  {cell.fingerprint}: {cell.damage()}", file=sys.stderr)
     seconds = time.monotonic() - begin
     print(f"{opened.uri}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.ledger import Cell
+from harness.ledger.collapse import collapsed, collapsed_labels
 
 TURNS = 20  # updates in which every cell is looked at once: with a pool's four a second, each every five seconds
 
@@ -92,9 +93,14 @@ class Display:
             auc = result["labels"].get("labels/auc")
             labels = f"  label AUC {auc:.3f}" if auc is not None else ""
             self.console.print(f"done    {name}  {rsum}{labels}  {clock(result['seconds'])}", highlight=False)
+            if fault := collapsed_labels(result["labels"]):
+                why = f"`harness diagnose {cell.fingerprint}` says more"
+                self.console.print(f"        {name}  {fault}; {why}", style="yellow", highlight=False)
         elif state == "failed":
             error = (cell.failure() or {}).get("error", "")
             self.console.print(f"failed  {name}  {error}", style="red", highlight=False)
+        elif state == "damaged":
+            self.console.print(f"damaged {name}  {cell.damage()}", style="red", highlight=False)
         elif state == "running":
             if not self.live:
                 self.console.print(f"begun   {name}", highlight=False)
@@ -141,6 +147,8 @@ def describe(beat: dict[str, Any]) -> str:
     if beat.get("label_mean") is not None:
         auc = f" (AUC {beat['label_auc']:.3f})" if beat.get("label_auc") is not None else ""
         words.append(f"labels {beat['label_mean']:.2f}{auc}")
+    if fault := collapsed(beat.get("share_zero")):
+        words.append(fault)
     if beat.get("seconds_left") is not None:
         words.append(f"{clock(beat['seconds_left'])} left")
     silent = time.time() - beat.get("time", time.time())

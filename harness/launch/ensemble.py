@@ -102,7 +102,10 @@ def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machin
     for member in members:
         dataset = open_for(RunSpec.from_table(member.spec["run"]), data)
         split = dataset.split("test")
-        backbones = [backbone.to(device) for backbone in load_networks(member.path("model.safetensors"))]
+        backbones = [
+            backbone.to(device)
+            for backbone in load_networks(member.file("model.safetensors") or member.path("model.safetensors"))
+        ]
         scores = scoring.score_matrices(backbones, split, device)[0]
         total = scores if total is None else total.add_(scores)
     assert total is not None

@@ -65,7 +65,7 @@ def estimate(cells: Sequence[PlannedCell], runs: Path, data: Path) -> list[Plan]
     plans = []
     for cell in cells:
         count = pairs[cell.run.dataset]
-        state = states.get(cell.fingerprint, "waiting")
+        state = states.get(cell.fingerprint) or ledger.cell(cell.fingerprint).state()
         so_far = spent.get(cell.fingerprint, Spent(0.0, 0))
         epochs = steps = seconds = left = None
         if count is not None:

@@ -61,7 +61,7 @@ class Pool:
             state = cell.state()
             if state == "running":
                 self.elsewhere[cell] = time.monotonic() + ELSEWHERE
-            elif state != "done":
+            elif state not in ("done", "damaged"):
                 batch.append(cell)
         if batch:
             self.running.update(self.engine.start(batch, self.command))
@@ -78,7 +78,7 @@ class Pool:
         for cell in [*ended, *(cell for cell, due in self.elsewhere.items() if now >= due)]:
             self.elsewhere.pop(cell, None)
             state = cell.state()
-            if state in ("done", "failed"):
+            if state in ("done", "failed", "damaged"):
                 self._deaths.pop(cell, None)
             elif (
                 state == "running"
@@ -163,6 +163,9 @@ def run_cells(
                     break
                 pool.start()
                 for cell, how in pool.collect().items():
+                    if not cell.path("spec.json").exists():
+                        display.say(f"lost    {cell.name}  {cell.folder} was deleted; the same command trains it again")
+                        continue
                     deaths[cell] += 1
                     if deaths[cell] > RETRIES:
                         write_death(cell, f"{how}, {deaths[cell]} times")

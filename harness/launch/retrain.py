@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.ledger.aside import set_aside
 from harness.ledger.comparable import Now, differences
@@ -24,7 +25,7 @@ class Other:
 
 def find_others(cells: Iterable[Cell], now: Now) -> list[Other]:
     """The finished ones among `cells` that are of another state."""
-    found = ((cell, differences(cell, now)) for cell in cells)
+    found = ((cell, differences(cell, now)) for cell in cells if not cell.damage())
     return [Other(cell, ", ".join(reasons.values())) for cell, reasons in found if reasons]
 
 
@@ -37,10 +38,14 @@ def begun_on_others(cells: Iterable[Cell], now: Now) -> list[Other]:
     for cell in cells:
         if cell.state() not in ("interrupted", "failed"):
             continue
-        state, saved = now.state(cell.spec["run"]["dataset"]), checkpoint.load(cell.path("checkpoint.pt"))
-        if state is None or saved is None:
+        state = now.state(cell.spec["run"]["dataset"])
+        try:
+            saved = checkpoint.load(cell.path("checkpoint.pt"))
+            if state is None or saved is None:
+                continue
+            begun = Checkpoint.from_dict(saved, str(cell.path("checkpoint.pt"))).data["features or captions"]
+        except HarnessError:  # damaged: the worker says so
             continue
-        begun = Checkpoint.from_dict(saved, str(cell.path("checkpoint.pt"))).data["features or captions"]
         if begun not in state.digests.values():
             found.append(Other(cell, f"begun on other data than {state.folder} holds now"))
     return found

@@ -3,17 +3,21 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from harness.errors import HarnessError
-from harness.files import json_line, read_json, write_atomic, write_json
+from harness.files import file_sha256, json_line, read_json, remove_leftovers, write_atomic, write_json
 from harness.ledger import claim, schema
+from harness.ledger.seal import sealed, unsealed
 from harness.spec.fingerprint import ALGORITHM
 
-State = Literal["waiting", "running", "interrupted", "failed", "done"]
+State = Literal["waiting", "running", "interrupted", "failed", "done", "damaged"]
+FILES = ("noise.npy", "labels.npy", "pairs.npz", "ranks.npz", "model.safetensors")  # of which a result keeps the sha256
 
 
 class Cell:
@@ -22,31 +26,38 @@ class Cell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.fingerprint = folder.name
+        self._seen: dict[str, tuple[Any, Any]] = {}  # file -> its stamp, and what it held then
 
     def __repr__(self) -> str:
         return f"Cell({self.folder})"
 
-    @cached_property
+    @property
     def spec(self) -> dict[str, Any]:
         """What is trained here, as `schema.Spec`.
 
         Raises:
             HarnessError: spec.json is missing, damaged or of a later version.
         """
-        spec = read_json(self.path("spec.json"))
+        spec = self._read("spec.json", schema.SPEC)
         if spec is None:
             raise HarnessError(f"{self.folder}: holds no spec.json, so it is not a cell of this ledger")
-        return schema.SPEC.read(spec, self.path("spec.json"))
+        return spec
 
     @property
     def name(self) -> str:
-        return str(self.spec["cell"])
+        """The readable one; the fingerprint where spec.json cannot be read."""
+        try:
+            return str(self.spec["cell"])
+        except HarnessError:
+            return self.fingerprint
 
     def path(self, name: str) -> Path:
         return self.folder / name
 
     def state(self) -> State:
-        """done beats running beats failed; a claim without a living holder means interrupted."""
+        """done beats running beats failed; a claim without a living holder means interrupted; damaged beats all."""
+        if self.damage():
+            return "damaged"
         if self.path("result.json").exists():
             return "done"
         holder = claim.read(self.folder)
@@ -56,22 +67,43 @@ class Cell:
             return "failed"
         return "interrupted" if self.path("checkpoint.pt").exists() else "waiting"
 
+    def damage(self) -> str:
+        """Which of the files that say what this cell is cannot be read, and what to do about it, or ""."""
+        try:
+            self._read("spec.json", schema.SPEC)
+            self.result()
+            self.failure()
+            claim.read(self.folder)
+        except HarnessError as error:
+            return str(error)
+        return ""
+
     def heartbeat(self) -> dict[str, Any]:
         """The holder's last word: {"time", "piece", "epoch", "step", "loss", "seconds_left", ...} or {}."""
         return read_json(self.path("heartbeat.json")) or {}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One `schema.Row` per finished epoch, in order. A line torn by a crash is not a row.
-
-        Raises:
-            HarnessError: a line is damaged or of a later version.
-        """
+        """One `schema.Row` per finished epoch, in order. A line that is torn or damaged is none: see `lost_epochs`."""
         path = self.path("metrics.jsonl")
         try:
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        except FileNotFoundError:
+            lines = path.read_bytes().split(b"\n")
+        except OSError:
             return []
-        return [_row(line, number, path) for number, line in enumerate(lines, start=1) if line.endswith("\n")]
+        rows = []
+        for line in lines[:-1]:
+            with suppress(HarnessError, ValueError, RecursionError):
+                rows.append(schema.ROW.read(unsealed(json.loads(line), path), path))
+        return rows
+
+    def lost_epochs(self, epochs: int | None = None) -> list[int]:
+        """The epochs that have no row, counted from 0. A run trains on without them.
+
+        epochs: how many there should be; left out, as many as the result says, or as the last row does.
+        """
+        there = {row["epoch"] for row in self.rows()}
+        if epochs is None:
+            epochs = (self.result() or {}).get("epochs", 1 + max(there, default=-1))
+        return sorted(set(range(epochs)) - there)
 
     def result(self) -> dict[str, Any] | None:
         """The figures at the end, as `schema.Result`, and None before it.
@@ -79,13 +111,59 @@ class Cell:
         Raises:
             HarnessError: the file is damaged or of a later version.
         """
-        path = self.path("result.json")
-        result = read_json(path)
-        return None if result is None else schema.RESULT.read(result, path)
+        return self._read("result.json", schema.RESULT)
 
     def failure(self) -> dict[str, Any] | None:
-        """{"error": one line, "traceback", "time", "position"} or None."""
-        return read_json(self.path("failure.json"))
+        """Why it failed, as `schema.Failure`, and None where it did not.
+
+        Raises:
+            HarnessError: the file is damaged.
+        """
+        return self._read("failure.json", schema.FAILURE)
+
+    def file(self, name: str) -> Path | None:
+        """The path of one of `FILES` of a finished cell; None where it keeps none.
+
+        Raises:
+            HarnessError: the file is not the one that the result was written with.
+        """
+        path, known = self.path(name), ((self.result() or {}).get("files") or {}).get(name)
+        if known is None:  # a cell that is not finished, or that an older version finished
+            return path if path.is_file() else None
+        if self._once(name, lambda: file_sha256(path)) != known:
+            raise HarnessError(
+                f"{path}: it is {'not the file' if path.exists() else 'missing, and was there'} that this run finished "
+                f"with (sha256); bring it back, or move {self.folder} elsewhere and train the run again"
+            )
+        return path
+
+    def _read(self, name: str, kind: schema.Schema) -> dict[str, Any] | None:
+        """A JSON file of a kind; None where it is not there. A file that stays is read once."""
+        path = self.path(name)
+
+        def read() -> dict[str, Any] | None:
+            value = unsealed(read_json(path), path)
+            return None if value is None else kind.read(value, path)
+
+        found: dict[str, Any] | None = self._once(name, read)
+        return found
+
+    def _once(self, name: str, read: Callable[[], Any]) -> Any:
+        """What `read` gives of a file, as long as that does not change."""
+        try:
+            status = self.path(name).stat()
+        except OSError:
+            return read()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if name not in self._seen or self._seen[name][0] != stamp:
+            self._seen[name] = (stamp, read())
+        return self._seen[name][1]
+
+    def tidy(self) -> None:
+        """Delete the temporary files of dead workers, unless somebody works on the cell."""
+        with FileLock(self.path(claim.LOCK)):
+            if self.state() not in ("running", "damaged"):
+                remove_leftovers(self.folder)
 
     # -- for the holder of the claim -------------------------------------------------------------------------------
 
@@ -96,7 +174,7 @@ class Cell:
             HarnessError: a key is missing, and the row could not be read again.
         """
         path = self.path("metrics.jsonl")
-        line = json_line(schema.ROW.read({"format": schema.FORMAT, **row}, path))
+        line = json_line(sealed(schema.ROW.read({"format": schema.FORMAT, **row}, path)))
         with open(path, "a", encoding="utf-8") as file:
             file.write(line)
             file.flush()
@@ -105,22 +183,24 @@ class Cell:
     def keep_rows(self, epochs: int) -> None:
         """Drop the rows of epochs that a resumed run is about to train again."""
         rows = [row for row in self.rows() if row["epoch"] < epochs]
-        write_atomic(self.path("metrics.jsonl"), "".join(map(json_line, rows)).encode())
+        write_atomic(self.path("metrics.jsonl"), "".join(json_line(sealed(row)) for row in rows).encode())
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """What makes a cell done: the keys of `schema.Result` but its two versions, which are put in here.
+        """What makes a cell done: the keys of `schema.Result` but its versions and the files' digests, put in here.
 
         Raises:
             HarnessError: a key is missing, and the result could not be read again.
         """
         path = self.path("result.json")
-        write_json(path, schema.RESULT.read({"format": schema.FORMAT, "algorithm": ALGORITHM, **result}, path))
+        files = {name: file_sha256(self.path(name)) for name in FILES if self.path(name).is_file()}
+        whole = {"format": schema.FORMAT, "algorithm": ALGORITHM, **result, "files": files}
+        write_json(path, sealed(schema.RESULT.read(whole, path)))
         self.path("failure.json").unlink(missing_ok=True)
 
     def write_failure(self, error: str, traceback: str, position: dict[str, Any]) -> None:
         write_json(
             self.path("failure.json"),
-            {"error": error, "traceback": traceback, "time": time.time(), "position": position},
+            sealed({"error": error, "traceback": traceback, "time": time.time(), "position": position}),
         )
 
 
@@ -138,16 +218,25 @@ class Ledger:
         cell = self.cell(spec["fingerprint"])
         if not cell.path("spec.json").exists():
             cell.folder.mkdir(parents=True, exist_ok=True)
-            write_json(cell.path("spec.json"), {"format": schema.FORMAT, **spec})
+            write_json(cell.path("spec.json"), sealed({"format": schema.FORMAT, **spec}))
         return cell
 
     def cell(self, fingerprint: str) -> Cell:
         return Cell(self.root / fingerprint)
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell, by fingerprint."""
+        """Every cell that says what it trains, by fingerprint."""
         for spec in sorted(self.root.glob("*/spec.json")):
-            yield Cell(spec.parent)
+            cell = Cell(spec.parent)
+            if not cell.damage():
+                yield cell
+
+    def damaged(self) -> Iterator[Cell]:
+        """Those that `cells` leaves out, because a file of theirs cannot be read; `Cell.damage` says which."""
+        for spec in sorted(self.root.glob("*/spec.json")):
+            cell = Cell(spec.parent)
+            if cell.damage():
+                yield cell
 
     def find(self, word: str) -> Cell:
         """A cell by the beginning of its fingerprint or by its whole name.
@@ -164,14 +253,6 @@ class Ledger:
         if found:
             raise HarnessError(f"{self.root}: {len(found)} runs fit {word!r}: {_listed(found)}; give more letters")
         raise HarnessError(f"{self.root}: no run is called {word!r}; there are: {_listed(cells) or 'none yet'}")
-
-
-def _row(line: str, number: int, path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise HarnessError(f"{path}: line {number} is damaged ({error}); delete the line to go on without it") from None
-    return schema.ROW.read(row, path)
 
 
 def _listed(cells: Iterable[Cell], most: int = 6) -> str:

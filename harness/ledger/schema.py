@@ -88,7 +88,17 @@ class Result(TypedDict):
     parameters: NotRequired[int]  # numbers that the network has learnt
     networks: NotRequired[list[dict[str, Any]]]  # of several trained side by side: {"test": ...} of each alone
     members: NotRequired[list[str]]  # of an ensemble
+    files: NotRequired[dict[str, str]]  # sha256 of each array and of the network beside it
     members_finished: NotRequired[list[str]]  # and when each of them finished: a member trained again is another one
+
+
+class Failure(TypedDict):
+    """failure.json: why a run failed."""
+
+    error: str  # in one line
+    traceback: str
+    time: float  # unix seconds
+    position: dict[str, Any]  # where, as the heartbeat said it last
 
 
 class Row(TypedDict):
@@ -103,6 +113,7 @@ class Row(TypedDict):
     seconds: float  # that the epoch took
     values: Metrics  # "train/...", "dev/...", "labels/..."
     steps: list[list[Any]]  # sampled steps: [step, {"step/loss": ...}]
+    history: NotRequired[int]  # CRC-32 of the epoch's row of label_history.npy
 
 
 class Schema:
@@ -141,6 +152,7 @@ class Schema:
 SPEC = Schema(Spec, "a spec")
 RESULT = Schema(Result, "a result", since={"algorithm": 1})
 ROW = Schema(Row, "the row of an epoch")
+FAILURE = Schema(Failure, "a failure")
 
 
 @dataclass(frozen=True)

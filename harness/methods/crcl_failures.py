@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from harness.methods.failures import History, Judgement, Signature, judge
+from harness.methods.failures import History, Judgement, Signature, judge, judge_labels
 
 SAME_AUC = 0.005  # a smaller gain of label AUC between pieces is none: seeds differ by about as much
 SAME_RSUM = 2.0  # a smaller difference of dev rSum is none
 DOMINATED = 0.99  # complementary share of the loss: sound runs ended at 0.86 to 0.98, a collapsed one at 0.999
-COLLAPSED = 0.1  # mean label of the clean pairs below which no pair is trusted any more (epsilon's default)
-DEAD = 0.95  # share of labels at zero, where the truth is not known
 
 
 def labels_do_not_improve(run: History, _: Iterable[History]) -> Judgement:
@@ -52,15 +50,9 @@ def complementary_loss_dominates(run: History, _: Iterable[History]) -> Judgemen
 
 def labels_collapsed(run: History, _: Iterable[History]) -> Judgement:
     """Labels at zero, of clean pairs too."""
-    values = run.rows[-1]["values"]
-    if "labels/share_zero" not in values:
-        return "not judged", "the run keeps no labels"
-    zero, clean, noisy = (values.get(f"labels/{key}") for key in ("share_zero", "mean_clean", "mean_noisy"))
-    figures = f"{zero:.0%} of the labels are zero"
-    figures += "" if clean is None else f", the mean label of the pairs known to be clean is {clean:.3f}"
-    figures += "" if noisy is None else f", of the noisy ones {noisy:.3f}"
-    advice = "First estimates lay under epsilon: freeze for more steps (method.freeze_steps), or lower method.epsilon"
-    return judge(zero >= DEAD or (clean is not None and clean < COLLAPSED), figures, advice)
+    return judge_labels(
+        run, "First estimates lay under epsilon: freeze for more steps (method.freeze_steps), or lower method.epsilon"
+    )
 
 
 SIGNATURES: dict[str, Signature] = {

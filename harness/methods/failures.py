@@ -10,6 +10,8 @@ from typing import Any, Literal
 Verdict = Literal["found", "not found", "not judged"]
 Judgement = tuple[Verdict, str]  # and the figures in words
 
+COLLAPSED = 0.1  # mean label of the clean pairs below which no pair is trusted any more (CRCL's epsilon by default)
+DEAD = 0.95  # share of labels at zero, where the truth is not known; as harness/ledger/collapse.py
 FELL = 0.9  # share of the best dev rSum below which the last epoch counts as a fall
 
 
@@ -47,4 +49,24 @@ def fall_after_best(run: History, _: Iterable[History]) -> Judgement:
     return judge(end < FELL * top, figures, advice)
 
 
-GENERAL: dict[str, Signature] = {"dev retrieval fell after its best epoch": fall_after_best}
+def labels_collapsed(run: History, _: Iterable[History]) -> Judgement:
+    """Labels at zero, of clean pairs too."""
+    return judge_labels(run, "No pair counts any more: a longer warm-up, or a lower threshold of what counts as clean")
+
+
+def judge_labels(run: History, advice: str) -> Judgement:
+    """Whether the labels at the end have collapsed, with a method's own advice."""
+    values = run.rows[-1]["values"]
+    if "labels/share_zero" not in values:
+        return "not judged", "the run keeps no labels"
+    zero, clean, noisy = (values.get(f"labels/{key}") for key in ("share_zero", "mean_clean", "mean_noisy"))
+    figures = f"{zero:.0%} of the labels are zero"
+    figures += "" if clean is None else f", the mean label of the pairs known to be clean is {clean:.3f}"
+    figures += "" if noisy is None else f", of the noisy ones {noisy:.3f}"
+    return judge(zero >= DEAD or (clean is not None and clean < COLLAPSED), figures, advice)
+
+
+GENERAL: dict[str, Signature] = {
+    "dev retrieval fell after its best epoch": fall_after_best,
+    "the labels collapsed": labels_collapsed,
+}

@@ -53,7 +53,7 @@ def _look(run: History, others: Iterable[History]) -> list[Finding]:
         return [Finding(NOT_BEGUN, "not judged", "the run has no finished epoch yet")]
     method = run.settings["method"]["name"]
     comparable = [other for other in others if other.rsum is not None and other.settings["method"]["name"] == method]
-    signatures = OF_METHOD.get(method, {}) | GENERAL
+    signatures = GENERAL | OF_METHOD.get(method, {})
     return [Finding(name, *look(run, comparable)) for name, look in signatures.items()]
 
 

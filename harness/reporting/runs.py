@@ -26,7 +26,7 @@ class Run:
         planned: its place on the axes of the grid, and what it trains.
         cell: its folder, which a run that has not begun does not have.
         result: the ledger's result.json; {} while the run is not finished, and where it is left out.
-        failure: why it failed, in one line, or "".
+        failure: why it failed, or which file of it is damaged, in one line, or "".
         left_out: why the result does not count in this report, or "".
         other: why training it now would give something else, or "".
     """
@@ -78,19 +78,21 @@ class Run:
 
     def ranks(self, protocol: str) -> Ranks | None:
         """Of the test queries; None where the run kept none."""
-        return read_ranks(self.cell.path("ranks.npz")).get(protocol)
+        path = self.cell.file("ranks.npz")
+        return None if path is None else read_ranks(path).get(protocol)
 
     def pairs(self) -> dict[str, NDArray[Any]]:
         """What a finished run knows of each of its training pairs; empty where it kept nothing.
 
         Arrays (pairs,): `clean` (bool); `similarity`, `match` and, of a method with labels, `label` (float64).
         """
-        if not self.result or not self.cell.path("pairs.npz").exists():
+        pairs, labels = (self.cell.file(name) if self.result else None for name in ("pairs.npz", "labels.npy"))
+        if pairs is None:
             return {}
-        with np.load(self.cell.path("pairs.npz"), allow_pickle=False) as file:
+        with np.load(pairs, allow_pickle=False) as file:
             found = {name: file[name].astype(np.float64) for name in ("similarity", "match")} | {"clean": file["clean"]}
-        if self.cell.path("labels.npy").exists():
-            found["label"] = np.load(self.cell.path("labels.npy"), allow_pickle=False).astype(np.float64)
+        if labels is not None:
+            found["label"] = np.load(labels, allow_pickle=False).astype(np.float64)
         return found
 
 
@@ -99,7 +101,7 @@ def read_run(spec: PlannedCell, ledger: Ledger) -> Run:
     cell = ledger.cell(spec.fingerprint)
     state = cell.state()
     result = (cell.result() or {}) if state == "done" else {}
-    failure = (cell.failure() or {}).get("error", "") if state == "failed" else ""
+    failure = (cell.failure() or {}).get("error", "") if state == "failed" else cell.damage()
     return Run(spec, cell, state, result, failure)
 
 

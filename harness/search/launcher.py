@@ -185,8 +185,8 @@ class Launcher:
                 self.pool.terminate(cell)
         elif cell in self.pool:
             return
-        elif state == "failed":
-            why = str((cell.failure() or {}).get("error"))
+        elif state in ("failed", "damaged"):
+            why = cell.damage() or str((cell.failure() or {}).get("error"))
             self._end(one, lambda: self.study.fail(one.trial, why))
         elif state == "running":  # another launcher's worker was quicker
             self.pool.waiting.append(cell)

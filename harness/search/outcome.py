@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from harness.data.now import DataNow
 from harness.errors import HarnessError
-from harness.files import read_json, write_atomic, write_json
+from harness.files import read_json, remove_leftovers, write_atomic, write_json
 from harness.grids.resolve import resolve_run
 from harness.grids.toml import to_toml
 from harness.ledger import Cell, Ledger
@@ -43,6 +43,7 @@ def write_outcome(
     values = sweep.values(best.parameters)
     write_atomic(folder / f"{sweep.name}_best.toml", best_toml(sweep, best, values).encode())
     with FileLock(folder / ".test.lock"):
+        remove_leftovers(folder, "summary.json")
         old: dict[str, Any] = read_json(folder / "summary.json") or {}
         scored: dict[str, Any] = old.get("scored", {})
         cell = ledger.cell(best.fingerprint)
@@ -75,11 +76,11 @@ def score_winner(cell: Cell, sweep: Sweep, values: Values, data: Path, machine: 
     from harness.training.data import open_for
     from harness.training.work import score_test
 
-    network = cell.path("model.safetensors")
-    if not network.exists():
+    network = cell.file("model.safetensors")
+    if network is None:
         raise HarnessError(
-            f"{network}: the network of the winner is gone; delete {cell.folder} and {sweep.name}'s summary.json, then "
-            f"`harness run` the grid {sweep.name}_best.toml beside it"
+            f"{cell.folder}: the network of the winner is gone (model.safetensors); delete the folder and "
+            f"{sweep.name}'s summary.json, then `harness run` the grid {sweep.name}_best.toml beside it"
         )
     other = differences(cell, DataNow(data)).get("data")
     if other:

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.errors import HarnessError
-from harness.files import read_json, write_json
+from harness.files import read_json, remove_leftovers, write_json
 from harness.ledger import Claim, claim
 from harness.search.declaration import Sweep
 from harness.search.space import Point
@@ -45,6 +45,8 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / LOCK)
         with self._lock:
+            for name in ("sweep.json", "trials.csv"):
+                remove_leftovers(folder, name)
             old = _begun(sweep, folder, url)
             why = differing(folder, state) if state else ""
             if why:

@@ -45,7 +45,7 @@ def mirror_cell(store: Store, cell: Cell, *, grid: str | None = None, figures: F
     """
     state = cell.state()
     rows = cell.rows()
-    if state == "waiting" and not rows:
+    if state == "damaged" or (state == "waiting" and not rows):
         return
     with explain_failures(store.uri), FileLock(_lock(cell), timeout=PATIENCE):
         _update(store, cell, grid or cell.spec["grid"], state, rows, figures)

@@ -1,11 +1,13 @@
 """The labels at the end of every epoch: what an audit shows of a pair's past."""
 
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from harness.errors import HarnessError
-from harness.files import explain_write_error
+from harness.files import explain_write_error, write_atomic
 
 
 class LabelHistory:
@@ -19,27 +21,43 @@ class LabelHistory:
         self.path = path
         self.shape = (epochs, pairs)
 
-    def write(self, epoch: int, labels: np.ndarray) -> None:
-        """Keep the labels (pairs,) of an epoch, counted from the beginning of the run.
+    def write(self, epoch: int, labels: np.ndarray) -> int:
+        """Keep the labels (pairs,) of an epoch, counted from the beginning of the run; their CRC-32.
+
+        A file that is damaged begins anew: the past is lost, the run is not.
 
         Raises:
             HarnessError: the disk is full.
         """
         row = labels.astype("<f2").tobytes()
         try:
-            if not self.path.exists() or np.load(self.path, mmap_mode="r").shape != self.shape:
-                self._create()
+            if not self._whole():
+                write_atomic(self.path, self._empty)
             with open(self.path, "r+b") as file:
                 file.seek(-len(row) * (self.shape[0] - epoch), 2)
                 file.write(row)
         except OSError as error:
             raise explain_write_error(error, self.path) from error
-        except ValueError:
-            raise HarnessError(
-                f"{self.path}: not a whole .npy file; delete it, the run goes on without its past"
-            ) from None
+        return zlib.crc32(row)
 
-    def _create(self) -> None:
-        with open(self.path, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": self.shape})
-            file.truncate(file.tell() + 2 * self.shape[0] * self.shape[1])
+    def _whole(self) -> bool:
+        try:
+            return bool(np.load(self.path, mmap_mode="r").shape == self.shape)
+        except (OSError, ValueError, EOFError):
+            return False
+
+    def _empty(self, file: BinaryIO) -> None:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": self.shape})
+        file.truncate(file.tell() + 2 * self.shape[0] * self.shape[1])
+
+
+def read_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
+    """The labels (epochs, pairs) of a run with these rows, one for each of its epochs; None where they are damaged or
+    not there."""
+    try:
+        history = np.load(path, mmap_mode="r")
+        whole = history.dtype == np.float16 and history.ndim == 2 and len(history) >= len(rows)
+    except (OSError, ValueError, EOFError):
+        return None
+    kept = ((row["epoch"], row["history"]) for row in rows if "history" in row)
+    return history if whole and all(zlib.crc32(history[epoch].tobytes()) == crc for epoch, crc in kept) else None

@@ -97,6 +97,7 @@ class Trainer:
         self.at, self.best, self.meters = Position(), Best(), Meters()
         self.plan: Sequence[Feed] | None = None  # of the round; None: not made yet
         self._label_auc: float | None = None  # at the last epoch's end, for the progress report
+        self._share_zero: float | None = None
         self.epoch_seconds = 0.0  # of the current epoch, before this process took over
         self.seconds = 0.0
         self.networks: list[Network] = []
@@ -169,6 +170,7 @@ class Trainer:
             step=at.step, steps=steps, loss=self.meters.latest.get("loss"),
             dev_rsum=self.best.rsum if self.best.epochs >= 0 else None,
             label_mean=self.meters.latest.get("label_mean"), label_auc=self._label_auc,
+            share_zero=self._share_zero,
             seconds_left=self._pace.seconds_left, share_done=self._pace.share_done,
         )  # fmt: skip
 
@@ -184,7 +186,7 @@ class Trainer:
         for number, alone in enumerate(dev[1:]):
             values |= {f"network{number}/dev/{name}": value for name, value in alone.items()}
         values |= self.label_report()
-        self._label_auc = values.get("labels/auc")
+        self._label_auc, self._share_zero = values.get("labels/auc"), values.get("labels/share_zero")
         labels = self.labels()
         if self.run.evaluation.selection == "last" or dev[0]["rsum"] > self.best.rsum:
             self.best = Best.of(self.at, [network.backbone for network in self.networks], dev[0])
@@ -192,8 +194,7 @@ class Trainer:
         self.seconds += self.epoch_seconds
         if rank() == 0:
             self.guard()
-            if labels is not None:
-                self.history.write(self.at.epochs, labels)
+            history = {} if labels is None else {"history": self.history.write(self.at.epochs, labels)}
             self.cell.append_row(
                 {
                     "epoch": self.at.epochs,
@@ -204,6 +205,7 @@ class Trainer:
                     "seconds": self.epoch_seconds,
                     "values": values,
                     "steps": samples,
+                    **history,
                 }
             )
         self.epoch_seconds = 0.0
@@ -300,6 +302,8 @@ class Trainer:
             checkpoint.restore(self, Checkpoint.from_dict(saved, str(self.cell.path("checkpoint.pt"))))
         if rank() == 0:
             self.cell.keep_rows(self.at.epochs)
+            if lost := self.cell.lost_epochs(self.at.epochs):
+                print(f"{self.cell.path('metrics.jsonl')}: the rows of {len(lost)} epochs are lost; the run goes on")
 
     def _steps_left(self) -> tuple[int, int]:
         """As far as is known: what a plan leaves out is not."""

@@ -19,9 +19,9 @@ from harness.data import Dataset, PixelDataset
 from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
 from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
-from harness.files import write_array, write_arrays
+from harness.files import remove_leftovers, write_array, write_arrays
 from harness.ledger import Cell, Claim, ClaimLost
-from harness.spec import RunSpec, provenance
+from harness.spec import RunSpec, fingerprint, provenance
 from harness.training import resident
 from harness.training.data import open_for, test_protocols
 from harness.training.machine import Machine, environment
@@ -55,6 +55,7 @@ def _claimed(cell: Cell) -> tuple[Outcome | None, Claim | None]:
     if cell.state() == "done":  # finished by another between the look and the claim
         claim.release()
         return "already done", None
+    remove_leftovers(cell.folder)
     return None, claim
 
 
@@ -97,6 +98,11 @@ def _word(error: Exception) -> dict[str, Any]:
 
 def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: StopSignal) -> None:
     run = RunSpec.from_table(cell.spec["run"])
+    if fingerprint(run) != cell.fingerprint:
+        raise HarnessError(
+            f"{cell.path('spec.json')}: is of the run {fingerprint(run)}, and the folder of {cell.fingerprint}: it was "
+            "changed; delete it, and the command that made it writes it anew; a changed run has a folder of its own"
+        )
     dataset = open_for(run, data)
     resident.reset_peak()
     hooks: dict[str, Any] = {} if claim is None else {"report": claim.report, "guard": claim.verify}

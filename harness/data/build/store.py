@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.files import FULL, explain_write_error, read_json, write_atomic, write_json
+from harness.files import FULL, explain_write_error, read_json, remove_leftovers, write_atomic, write_json
 
 PROGRESS = "progress.json"
 SETTINGS = "build.json"  # also what marks a finished folder as made by a build
@@ -77,6 +77,7 @@ class Store:
                 "bring them back to continue, or --overwrite to start again"
             )
         self.done, self._stamps = progress["done"], digest
+        remove_leftovers(self.folder)
 
     def create(self, split: str, shape: tuple[int, ...], dtype: str, *, kind: str = "ims") -> None:
         """Open `{split}_{kind}.npy` (images, R, D), of pixels (images, S, S, 3); a new file gets its full size at once.

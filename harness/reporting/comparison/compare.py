@@ -127,7 +127,7 @@ def pair_ranks(a: Cell, b: Cell, now: Now) -> tuple[dict[str, Pair], str]:
     why = apart(first, second, now).get("data")
     if why:
         return {}, why
-    found = [read_ranks(cell.path("ranks.npz")) for cell in (a, b)]
+    found = [read_ranks(cell.file("ranks.npz") or cell.path("ranks.npz")) for cell in (a, b)]
     for side, ranks in zip("AB", found, strict=True):
         if not ranks:
             return {}, f"{side} kept no ranks of its test queries (ranks.npz)"

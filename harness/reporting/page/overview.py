@@ -41,7 +41,7 @@ def list_missing(rendered: Rendered) -> tuple[str, list[str]] | None:
         return None
     words = [f"{states['done']} of {count(states.total(), 'run')} done"] if states else []
     words += [f"{states[state]} {state}" for state in sorted(states) if state != "done"]
-    lines += [f"**{run.planned.name} failed:** {run.failure}" for run in rendered.runs if run.failure]
+    lines += [f"**{run.planned.name} {run.state}:** {run.failure}" for run in rendered.runs if run.failure]
     return ", ".join(words), lines
 
 
@@ -53,7 +53,9 @@ def tally_findings(runs: Mapping[str, Run], findings: Mapping[str, Sequence[Find
         found, with what; how many of the `total` are `judged`, by one signature at least.
     """
     if findings is None:
-        findings = diagnose_all(run.cell for run in runs.values() if run.cell.path("spec.json").exists())
+        findings = diagnose_all(
+            run.cell for run in runs.values() if run.cell.path("spec.json").exists() and run.state != "damaged"
+        )
     tally: dict[str, Counter[str]] = {}
     found, judged = [], 0
     for fingerprint, run in runs.items():

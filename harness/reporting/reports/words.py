@@ -9,6 +9,7 @@ from harness.data.cards import CARDS
 from harness.errors import HarnessError
 from harness.evaluation.bootstrap import METRICS
 from harness.evaluation.protocols import PROTOCOLS
+from harness.ledger.collapse import collapsed_labels
 from harness.ledger.comparable import OTHER_PAIRS
 from harness.printing.numbers import count
 from harness.reporting.declaration import Report
@@ -191,6 +192,16 @@ def explain_costs(report: Report) -> list[str]:
         "training held; numbers learnt; networks that score together at test time, and the rSum of one of them alone. "
         "Runs beside each other on one machine slow each other down, so the ratios are rough."
     ]
+
+
+def name_collapsed(runs: Iterable[Run]) -> list[str]:
+    """Finished runs whose labels have collapsed, so that their numbers are not the method's."""
+    faults = ((run, collapsed_labels(run.result.get("labels") or {})) for run in runs if run.result)
+    listed = [f"{run.planned.name} ({fault.removeprefix('labels collapsed: ')})" for run, fault in faults if fault]
+    if not listed:
+        return []
+    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return [f"Labels collapsed in {', '.join(listed[:LISTED])}{more}; `harness diagnose` says more of each."]
 
 
 def count_unscored(report: Report, rows: Iterable[Row]) -> list[str]:
