@@ -4,7 +4,6 @@ import json
 import mmap
 import os
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from toy import harness
 
 from harness.backbones import BACKBONES
 from harness.bench import PAPER, SMALL, Plan
+from harness.bench import measure as measuring
 from harness.bench import run as bench_run
 from harness.bench.flops import FORMULAS
 from harness.bench.measure import Measured, measure
@@ -26,9 +26,9 @@ from harness.bench.sizes import RELEASED, Sizes
 from harness.bench.stage import Stage, draw_batch
 from harness.bench.table import conditions, figures, markdown, warnings
 from harness.cli import bench as verb
-from harness.data import PairReader
 from harness.errors import HarnessError
 from harness.training import resident
+from harness.training.feeds import Round
 
 
 def measured(**changes: Any) -> Measured:
@@ -93,31 +93,34 @@ def test_the_trainers_own_steps_are_timed(backbone: str, recompute: bool) -> Non
     assert one.matmul > 0
 
 
-def test_a_slow_reader_shows_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = measure(Plan("vse_infinity", SMALL, steps=3, warmup=1))
-    read = PairReader.read
+class Watch:
+    """A clock that stands still unless it is told to go on."""
 
-    def slow(*arguments: Any) -> Any:
-        time.sleep(0.3)
-        return read(*arguments)
+    now = 0.0
 
-    monkeypatch.setattr(PairReader, "read", slow)
-    one = measure(Plan("vse_infinity", SMALL, steps=3, warmup=1))
-    assert one.data_share > max(0.2, quick.data_share)  # a busy machine makes the steps longer, too
-    assert one.seconds < 0.3 + quick.seconds  # the wait is not part of the step
+    def perf_counter(self) -> float:
+        return self.now
 
 
-def test_a_slow_step_shows_in_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = torch.optim.AdamW.step
+def test_what_reading_and_what_a_step_takes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, batches, step = Watch(), Round.batches, torch.optim.AdamW.step
 
-    def slow(*arguments: Any) -> Any:
-        time.sleep(0.5)
+    def read(*arguments: Any) -> Any:
+        for each in batches(*arguments):
+            watch.now += 0.25
+            yield each
+
+    def take(*arguments: Any) -> Any:
+        watch.now += 1.0
         return step(*arguments)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", slow)
-    one = measure(Plan("vse_infinity", SMALL, steps=2, warmup=0))
-    assert min(one.step_seconds) > 0.5
-    assert one.data_share < 0.5
+    monkeypatch.setattr(measuring, "time", watch)
+    monkeypatch.setattr(Round, "batches", read)
+    monkeypatch.setattr(torch.optim.AdamW, "step", take)
+    one = measure(Plan("vse_infinity", SMALL, steps=3, warmup=1))
+    assert one.wait_seconds == [0.25] * 3
+    assert one.step_seconds == [1.0] * 3
+    assert one.data_share == 0.2
 
 
 def test_peak_memory_sees_what_was_given_back() -> None:
