@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from ledger_toys import rewrite
 from pictures import write_pictures
 from synthetic import write_dataset
 from toy import harness, write_grid
@@ -245,6 +246,7 @@ def test_a_cell_of_an_older_version_is_scored_now_and_says_so(trained: Path, tmp
     new = audited(trained, tmp_path / "new")
     shutil.copytree(trained / "runs", tmp_path / "runs")
     old = Ledger(tmp_path / "runs").find("crcl")
+    rewrite(old)
     old.path("pairs.npz").unlink()
     old.path("label_history.npy").unlink()
     machine = Machine("cpu")
@@ -271,6 +273,7 @@ def test_what_cannot_be_audited_is_told_in_a_line(trained: Path, tmp_path: Path)
     other = write_dataset(tmp_path / "data" / "toy", seed=1)
     assert "the features or captions differ from those" in refused(Ledger(runs).find("crcl"), data=other.parent)
     waiting = Ledger(runs).find("infonce")
+    rewrite(waiting)
     waiting.path("model.safetensors").unlink()
     assert "has no model.safetensors" in refused(waiting)
     waiting.write_result({**(waiting.result() or {}), "members": ["abc", "def"]})

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_toys import rewrite
 from reporting_toys import make_grid, make_report, rsum_of, train
 
 from harness.errors import HarnessError
-from harness.files import read_json, write_json
 from harness.ledger import Ledger
 from harness.reporting.declaration import load_report
 from harness.reporting.report import format_markdown, render
@@ -28,10 +28,9 @@ def ledger_of(folder: Path, *, without: tuple[float, str] | None = None, costs: 
         if without == (cell.place["noise.rate"], method):
             continue
         train(ledger, cell)
-        path = ledger.cell(cell.fingerprint).path("result.json")
         alone = [{"test": {"1k": {"rsum": rsum_of(cell) - 10}}}] * 2 if method == "crcl" else None
         more = {**(COSTS[method] if costs else {}), **({"networks": alone} if alone else {})}
-        write_json(path, {**read_json(path), **more})
+        rewrite(ledger.cell(cell.fingerprint), **more)
     return ledger
 
 

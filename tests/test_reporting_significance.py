@@ -22,9 +22,10 @@ def judged(here: Path, hits: dict[str, float], *, without: str = "", more: str =
     ledger = Ledger(here / "runs")
     for cell in grid.cells:
         method = cell.place["method"]
-        train(ledger, cell, rsum=600 * hits[method])
+        ledger.add(cell.entry("toy"))
         if method != without:
             write_ranks(ledger, cell, hits[method])
+        train(ledger, cell, rsum=600 * hits[method])
     return render(make_report(here, more, **changes), ledger)
 
 

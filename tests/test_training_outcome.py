@@ -9,12 +9,11 @@ from toy import CRCL, finished, write_grid
 
 from harness.backbones.weights import load_backbone
 from harness.data import open_dataset
-from harness.errors import HarnessError
 from harness.evaluation import protocols, scoring
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
 from harness.training import Machine, work
-from harness.training.history import LabelHistory
+from harness.training.history import LabelHistory, read_history
 from harness.training.pairs import training_pairs
 
 
@@ -91,7 +90,12 @@ def test_an_epoch_written_again_replaces_itself(tmp_path: Path) -> None:
     assert np.load(tmp_path / "h.npy").tolist() == [[0.0] * 4, [1.0] * 4]
 
 
-def test_a_torn_history_is_told_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "h.npy").write_bytes(b"torn")
-    with pytest.raises(HarnessError, match=r"h\.npy: not a whole \.npy file; delete it"):
-        LabelHistory(tmp_path / "h.npy", 2, 4).write(0, np.ones(4))
+def test_a_torn_history_begins_anew(tmp_path: Path) -> None:
+    for torn in (b"torn", b""):
+        (tmp_path / "h.npy").write_bytes(torn)
+        crc = LabelHistory(tmp_path / "h.npy", 2, 4).write(1, np.ones(4))
+        assert np.load(tmp_path / "h.npy").tolist() == [[0.0] * 4, [1.0] * 4]
+        kept = [{"epoch": 1, "history": crc}]
+        assert read_history(tmp_path / "h.npy", kept) is not None
+        assert read_history(tmp_path / "h.npy", [{"epoch": 1, "history": crc + 1}]) is None
+    assert read_history(tmp_path / "nothing.npy", kept) is None

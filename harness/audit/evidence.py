@@ -86,8 +86,10 @@ def gather(cell: Cell, run: RunSpec, dataset: Dataset, device: torch.device) -> 
     history = None
     if label is not None:
         history = None if cell.lost_epochs() else read_history(cell.path("label_history.npy"), rows)
-        if history is None:
-            notes.append("No histories: label_history.npy or metrics.jsonl is damaged, or of a version that kept none.")
+        if not cell.path("label_history.npy").exists():
+            notes.append("The run is of a version that kept no label_history.npy: train it again to see histories.")
+        elif history is None:
+            notes.append("Without histories: label_history.npy or metrics.jsonl is damaged.")
         else:
             pieces = pieces[: len(history)]
     unknown = why_unknown(dataset, pairs)

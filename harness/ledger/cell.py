@@ -83,17 +83,17 @@ class Cell:
         return read_json(self.path("heartbeat.json")) or {}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One `schema.Row` per finished epoch, in order. A line that is torn or damaged is none: see `lost_epochs`."""
+        """One `schema.Row` per finished epoch, in order. A line that is torn or damaged is none: see `lost_epochs`.
+
+        Raises:
+            HarnessError: a line is of a later version.
+        """
         path = self.path("metrics.jsonl")
         try:
             lines = path.read_bytes().split(b"\n")
         except OSError:
             return []
-        rows = []
-        for line in lines[:-1]:
-            with suppress(HarnessError, ValueError, RecursionError):
-                rows.append(schema.ROW.read(unsealed(json.loads(line), path), path))
-        return rows
+        return [row for line in lines[:-1] if (row := _row(line, path)) is not None]
 
     def lost_epochs(self, epochs: int | None = None) -> list[int]:
         """The epochs that have no row, counted from 0. A run trains on without them.
@@ -253,6 +253,19 @@ class Ledger:
         if found:
             raise HarnessError(f"{self.root}: {len(found)} runs fit {word!r}: {_listed(found)}; give more letters")
         raise HarnessError(f"{self.root}: no run is called {word!r}; there are: {_listed(cells) or 'none yet'}")
+
+
+def _row(line: bytes, path: Path) -> dict[str, Any] | None:
+    """None where the line is damaged."""
+    try:
+        value = unsealed(json.loads(line), path)
+    except (HarnessError, ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        schema.refuse_newer(value, str(path))
+    with suppress(HarnessError):
+        return schema.ROW.read(value, path)
+    return None
 
 
 def _listed(cells: Iterable[Cell], most: int = 6) -> str:

@@ -3,11 +3,13 @@ take their numbers from `Run`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import HarnessError
 from harness.evaluation.bootstrap import Ranks, read_ranks
 from harness.grids import Grid, PlannedCell
 from harness.ledger import Cell, Ledger
@@ -77,16 +79,16 @@ class Run:
         return [value for value in found if value is not None]
 
     def ranks(self, protocol: str) -> Ranks | None:
-        """Of the test queries; None where the run kept none."""
-        path = self.cell.file("ranks.npz")
+        """Of the test queries; None where the run kept none, or they are damaged."""
+        path = self._file("ranks.npz")
         return None if path is None else read_ranks(path).get(protocol)
 
     def pairs(self) -> dict[str, NDArray[Any]]:
-        """What a finished run knows of each of its training pairs; empty where it kept nothing.
+        """What a finished run knows of each of its training pairs; empty where it kept nothing, or that is damaged.
 
         Arrays (pairs,): `clean` (bool); `similarity`, `match` and, of a method with labels, `label` (float64).
         """
-        pairs, labels = (self.cell.file(name) if self.result else None for name in ("pairs.npz", "labels.npy"))
+        pairs, labels = (self._file(name) if self.result else None for name in ("pairs.npz", "labels.npy"))
         if pairs is None:
             return {}
         with np.load(pairs, allow_pickle=False) as file:
@@ -94,6 +96,22 @@ class Run:
         if labels is not None:
             found["label"] = np.load(labels, allow_pickle=False).astype(np.float64)
         return found
+
+    @property
+    def damage(self) -> str:
+        """Which of the files that a report reads beside the result is not what it was, in one line, or ""."""
+        try:
+            for name in ("ranks.npz", "pairs.npz", "labels.npy"):
+                self.cell.file(name)
+        except HarnessError as error:
+            return str(error)
+        return ""
+
+    def _file(self, name: str) -> Path | None:
+        try:
+            return self.cell.file(name)
+        except HarnessError:  # the report goes on without, and says so: `damage`
+            return None
 
 
 def read_run(spec: PlannedCell, ledger: Ledger) -> Run:

@@ -39,6 +39,7 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
         *words.explain_marks(report, judged),
         *words.explain_costs(report),
         *words.name_collapsed(run for row in rows for run in row.runs),
+        *words.name_damaged(run for row in rows for run in row.runs),
         *words.count_unscored(report, rows),
         *words.list_apart(report, rows),
         *words.list_missing(report, runs, rows, report.rows),

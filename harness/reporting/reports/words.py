@@ -204,6 +204,13 @@ def name_collapsed(runs: Iterable[Run]) -> list[str]:
     return [f"Labels collapsed in {', '.join(listed[:LISTED])}{more}; `harness diagnose` says more of each."]
 
 
+def name_damaged(runs: Iterable[Run]) -> list[str]:
+    """Finished runs that lost a file: their numbers stand, what was read from the file does not."""
+    listed = [f"{run.planned.name}: {run.damage}" for run in runs if run.result and run.damage]
+    more = [f"{len(listed) - LISTED} more runs lost a file."] if len(listed) > LISTED else []
+    return [*listed[:LISTED], *more]
+
+
 def count_unscored(report: Report, rows: Iterable[Row]) -> list[str]:
     """Finished runs that a table has no number of."""
     lacking = sum(count_states(row.runs)["done"] - row.n for row in rows if row.runs)
