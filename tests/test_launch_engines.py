@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import sys
 import time
@@ -132,6 +133,33 @@ def test_a_worker_that_always_dies_fails_its_cell(tmp_path: Path, capfd: pytest.
     assert failure["error"] == "the worker ended with signal 15 before it could say why, 4 times"
     said = capfd.readouterr().out
     assert "again   cell  the worker ended with signal 7 before it could say why; it continues (2 of 3)" in said
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    engine = Scripted([2] * 4, after=lambda cell, number: shutil.rmtree(cell.folder))
+    cell = cell_that(tmp_path, 0)
+    assert pool.run_cells([cell], data=tmp_path, engine=engine)[cell] == "waiting"
+    assert len(engine.started) == 1
+    assert f"{cell.folder} was deleted; the same command trains it again" in capfd.readouterr().out
+
+
+def test_whose_worker_a_launcher_waits_for_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pool, "ELSEWHERE", 0.1)
+    cell = cell_that(tmp_path, 0)
+    claim_elsewhere(cell, silent=1)
+    said: list[str] = []
+
+    def end(_: object) -> None:  # while the launcher waits, the other's worker ends
+        said.append(capfd.readouterr().out)
+        if "waits" in "".join(said):
+            cell.path("claim.json").unlink(missing_ok=True)
+            cell.write_result(a_result(test={"full": {"rsum": 1.0}}))
+
+    monkeypatch.setattr(pool.Display, "update", lambda self, running: end(running))
+    assert pool.run_cells([cell], data=tmp_path, engine=Scripted([0]))[cell] == "done"
+    assert "waits   cell  process 1 on elsewhere since" in "".join(said)
 
 
 def claim_elsewhere(cell: Cell, silent: float) -> None:

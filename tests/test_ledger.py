@@ -1,11 +1,13 @@
 """Cell folders: claims, heartbeats, rows, and files that are whole or absent."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,6 +91,55 @@ def test_a_claim_from_another_machine_lives_by_its_heartbeat(cell: Cell) -> None
     assert cell.state() == "running"
     write_json(cell.path("heartbeat.json"), {"time": now - claim.SILENCE - 1})
     assert cell.state() == "interrupted"
+
+
+def test_a_process_in_another_container_lives_by_its_heartbeat(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its host name may be ours, and its process number that of nobody here, or of somebody else."""
+    monkeypatch.setattr(claim, "_place", lambda: "this boot, another namespace")
+    mine = Claim.take(cell.folder)
+    assert mine is not None
+    monkeypatch.setattr(claim, "_place", lambda: "this boot, ours")
+    write_json(cell.path("claim.json"), {**(claim.read(cell.folder) or {}), "pid": 2**22 + 1})
+    for _ in range(3):  # two launchers must not take a cell from each other in turn
+        assert cell.state() == "running"
+        assert Claim.take(cell.folder) is None
+    mine.release()
+    silent = {"token": "t", "host": socket.gethostname(), "place": "another", "pid": os.getpid(), "started": None}
+    write_json(cell.path("claim.json"), {**silent, "since": time.time() - claim.SILENCE - 1})
+    cell.path("heartbeat.json").unlink()
+    assert cell.state() == "interrupted"
+
+
+def test_a_claim_of_an_older_version_is_of_this_place(cell: Cell) -> None:
+    old = {"token": "t", "host": socket.gethostname(), "pid": os.getpid(), "since": 0.0}
+    write_json(cell.path("claim.json"), {**old, "started": claim._started(os.getpid())})
+    assert cell.state() == "running"
+
+
+def test_a_clock_that_is_ahead_is_not_waited_for(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heartbeat from the future counts as long as it changes."""
+    now = [1000.0]
+    monkeypatch.setattr(claim, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0]))
+    holder = {"token": "t", "host": "another", "pid": 1, "since": 50_000.0, "started": 5}
+    write_json(cell.path("claim.json"), holder)
+    assert cell.state() == "running"
+    now[0] += claim.SILENCE - 1
+    assert cell.state() == "running"
+    write_json(cell.path("heartbeat.json"), {"time": 50_001.0})
+    assert cell.state() == "running"
+    now[0] += claim.SILENCE - 1
+    assert cell.state() == "running"
+    now[0] += 1
+    assert cell.state() == "interrupted"
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"host": 3}'])
+def test_a_damaged_claim_is_named_and_a_damaged_heartbeat_is_none(cell: Cell, content: str) -> None:
+    cell.path("heartbeat.json").write_text(content)
+    assert cell.heartbeat() == {}
+    cell.path("claim.json").write_text(content)
+    assert cell.state() == "damaged"
+    assert str(cell.path("claim.json")) in cell.damage()
 
 
 def test_a_holder_that_was_taken_over_finds_out_before_it_writes(cell: Cell) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed import killed_at
 from test_search_declaration import BETA, write
 
 from harness.errors import HarnessError
@@ -186,3 +187,20 @@ def test_a_password_is_written_nowhere(tmp_path: Path) -> None:
     with pytest.raises(HarnessError) as error:
         open_storage(url, tmp_path)
     assert "secret" not in str(error.value)
+
+
+def test_a_kill_at_a_file_operation_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the runs folder is named from the folder one is in."""
+    sweep = load_sweep(write(tmp_path), trials=5)
+    whole = work(sweep, tmp_path / "whole", 99)
+    monkeypatch.chdir(tmp_path)
+    kills = 0
+    for number in range(0, 400, 3):
+        folder = Path("killed") / str(number)
+        if not killed_at(number, folder, lambda folder=folder: work(sweep, folder, 3)):  # type: ignore[misc]
+            break
+        kills += 1
+        signal.alarm(60)  # a lock that nobody lets go of
+        assert work(sweep, folder, 99) == whole, number
+        signal.alarm(0)
+    assert kills > 10

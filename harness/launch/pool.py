@@ -18,7 +18,7 @@ from typing import Any
 from harness.launch.budget import Budget
 from harness.launch.display import Display
 from harness.launch.engines import Command, Engine, Worker
-from harness.ledger import Cell
+from harness.ledger import Cell, claim
 
 POLL = 0.25  # seconds between looks at the workers
 PACE = 5.0  # seconds between updates of the mirror: a curve in a browser need not be younger
@@ -155,6 +155,7 @@ def run_cells(
     waiting = [cell for cell in cells if cell.state() != "done"]
     pool = Pool(worker_command(data, worker_options), engine, waiting, budget=budget)
     deaths: Counter[Cell] = Counter()
+    told: set[Cell] = set()
     with sigterm_as_interrupt(), Display(cells) as display, follow(cells, update):
         try:
             while pool.waiting or pool.running or pool.elsewhere:
@@ -162,6 +163,9 @@ def run_cells(
                     pool.stop()
                     break
                 pool.start()
+                for cell in [cell for cell in pool.elsewhere if cell not in told]:
+                    told.add(cell)
+                    display.say(f"waits   {cell.name}  {claim.words(cell.folder)} works on it, for another launcher")
                 for cell, how in pool.collect().items():
                     if not cell.path("spec.json").exists():
                         display.say(f"lost    {cell.name}  {cell.folder} was deleted; the same command trains it again")

@@ -80,7 +80,7 @@ class Cell:
 
     def heartbeat(self) -> dict[str, Any]:
         """The holder's last word: {"time", "piece", "epoch", "step", "loss", "seconds_left", ...} or {}."""
-        return read_json(self.path("heartbeat.json")) or {}
+        return claim.heartbeat(self.folder)
 
     def rows(self) -> list[dict[str, Any]]:
         """One `schema.Row` per finished epoch, in order. A line that is torn or damaged is none: see `lost_epochs`.

@@ -1,8 +1,9 @@
 """Who works on a cell: an atomic claim, a heartbeat, and taking over from the dead.
 
-On the holder's own machine a dead process is noticed at once; from another machine, when its heartbeat has been silent
-for `SILENCE` seconds. Deciding and taking happen under a file lock, so of many workers that want a cell one gets it.
-A holder that slept through its silence finds out at its next `verify` and stops before it writes.
+A process that shares the holder's kernel and process numbers sees its death at once; one on another machine, or in
+another container, when its heartbeat has been silent for `SILENCE` seconds. Deciding and taking happen under a file
+lock, so of many workers that want a cell one gets it. A holder that slept through its silence finds out at its next
+`verify` and stops before it writes.
 """
 
 import os
@@ -11,12 +12,15 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from harness.errors import HarnessError
 from harness.files import read_json, write_json
+from harness.ledger import schema
 
 LOCK = ".claim.lock"  # held while the claim is decided on
 BEAT = 1.0  # seconds between heartbeats: what a progress display needs
@@ -46,9 +50,9 @@ class Claim:
             if holder is not None and alive(holder, folder):
                 return None
             token = uuid.uuid4().hex
-            me = {"token": token, "host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+            me = {"token": token, "host": socket.gethostname(), "place": _place(), "pid": os.getpid()}
             (folder / "heartbeat.json").unlink(missing_ok=True)
-            write_json(folder / "claim.json", {**me, "started": _started(os.getpid())})
+            write_json(folder / "claim.json", {**me, "since": time.time(), "started": _started(os.getpid())})
             (folder / "failure.json").unlink(missing_ok=True)
         return cls(folder, token)
 
@@ -79,18 +83,63 @@ class Claim:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The holder as written in claim.json, or None."""
-    return read_json(folder / "claim.json")
+    """The holder as `schema.Holder`, or None.
+
+    Raises:
+        HarnessError: claim.json is damaged.
+    """
+    path = folder / "claim.json"
+    holder = read_json(path)
+    return None if holder is None else schema.HOLDER.read(holder, path)
 
 
 def alive(holder: dict[str, Any], folder: Path) -> bool:
-    """Whether the holder of a claim still works: its process on this machine, its heartbeat on another."""
-    if holder["host"] == socket.gethostname():
+    """Whether the holder of a claim still works: its process where its number means something, else its heartbeat."""
+    if holder["host"] == socket.gethostname() and holder.get("place", _place()) == _place():
         if holder["started"] is None:
             return _running(holder["pid"])
         return _started(holder["pid"]) == holder["started"]
-    beat = read_json(folder / "heartbeat.json") or {}
-    return time.time() - max(beat.get("time", 0.0), holder["since"]) < SILENCE
+    return not _silent(folder, max(heartbeat(folder).get("time", 0.0), holder["since"]))
+
+
+def heartbeat(folder: Path) -> dict[str, Any]:
+    """The holder's last word; {} where there is none that can be read."""
+    with suppress(HarnessError):
+        beat = read_json(folder / "heartbeat.json")
+        if isinstance(beat, dict) and isinstance(beat.get("time"), float):
+            return beat
+    return {}
+
+
+def words(folder: Path) -> str:
+    """Who works on a cell, in words."""
+    holder = read(folder)
+    if holder is None:
+        return "somebody"
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
+    return f"process {holder['pid']} on {holder['host']} since {since}"
+
+
+_ahead: dict[Path, tuple[float, float]] = {}  # folder -> a stamp from the future, and our own clock when it came
+
+
+def _silent(folder: Path, stamp: float) -> bool:
+    """Whether nothing was heard since `stamp` for too long. A clock ahead of ours is not believed: there it counts
+    whether the stamp changes while we look."""
+    age = time.time() - stamp
+    if age >= 0:
+        return age >= SILENCE
+    if _ahead.get(folder, (None, 0.0))[0] != stamp:
+        _ahead[folder] = (stamp, time.monotonic())
+    return time.monotonic() - _ahead[folder][1] >= SILENCE
+
+
+@cache
+def _place() -> str:
+    """Where process numbers mean the same: this boot of this kernel, and this namespace of processes. Linux only."""
+    with suppress(OSError):
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    return ""
 
 
 def _started(pid: int) -> int | None:

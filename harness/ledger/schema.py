@@ -92,6 +92,17 @@ class Result(TypedDict):
     members_finished: NotRequired[list[str]]  # and when each of them finished: a member trained again is another one
 
 
+class Holder(TypedDict):
+    """claim.json: who works on a cell."""
+
+    token: str
+    host: str
+    place: NotRequired[str]  # the boot and the namespace in which `pid` counts; the first versions did not say
+    pid: int
+    since: float  # unix seconds
+    started: int | None  # when the process started, in the kernel's ticks
+
+
 class Failure(TypedDict):
     """failure.json: why a run failed."""
 
@@ -152,6 +163,7 @@ class Schema:
 SPEC = Schema(Spec, "a spec")
 RESULT = Schema(Result, "a result", since={"algorithm": 1})
 ROW = Schema(Row, "the row of an epoch")
+HOLDER = Schema(Holder, "a claim")
 FAILURE = Schema(Failure, "a failure")
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from filelock import FileLock
+
 from harness.errors import HarnessError
 
 
@@ -39,11 +41,27 @@ def open_storage(url: str | None, folder: Path) -> Any:
     if url is None:
         journal = folder / "journal.log"
         _drop_a_torn_line(journal)
-        return o.storages.JournalStorage(o.storages.journal.JournalFileBackend(str(journal)))
+        backend = o.storages.journal.JournalFileBackend(str(journal), lock_obj=_Lock(folder / ".journal.lock"))
+        return o.storages.JournalStorage(backend)
     with explain_failures(url):
         # Writers of SQLite wait for each other; its default of 5 s is less than a slow disk needs.
         options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
         return o.storages.RDBStorage(url, engine_kwargs=options)
+
+
+class _Lock:
+    """The journal's lock, which the system lets go of when its holder dies. Optuna's own is a file that would stay,
+    and everybody would wait for ever."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path)
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
 
 
 @contextmanager

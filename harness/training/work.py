@@ -49,6 +49,8 @@ def _claimed(cell: Cell) -> tuple[Outcome | None, Claim | None]:
     """The claim, or why there is nothing to do."""
     if cell.state() == "done":
         return "already done", None
+    if damage := cell.damage():
+        raise HarnessError(damage)
     claim = Claim.take(cell.folder)
     if claim is None:
         return "held", None
