@@ -18,3 +18,10 @@ def suggest(word: str, accepted: Iterable[str]) -> str:
     near = get_close_matches(word, names, n=1, cutoff=0.6)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return f"{guess}accepted: {', '.join(names) or '(none)'}"
+
+
+def explain(error: OSError) -> str:
+    """A file that could not be read or written, in one line."""
+    return (
+        f"{error.filename}: {error.strerror}; accepted: a path that can be read and written; what was there is not lost"
+    )

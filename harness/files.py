@@ -90,6 +90,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise
     except (ValueError, RecursionError, OSError) as error:
         raise HarnessError(f"{path}: is not readable JSON ({error}); delete it to start that part again") from None
 

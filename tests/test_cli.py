@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toy import harness, write_grid
 
-from harness.cli import VERBS
+from harness.cli import VERBS, main
 
 HEAVY = (
     "torch",
@@ -91,3 +91,26 @@ def test_list_shows_the_hyperparameters_of_a_component(tmp_path: Path) -> None:
     asked = harness("list", "crlc", cwd=tmp_path)
     assert asked.returncode == 2
     assert "did you mean 'crcl'?" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "toy.toml", "--runs", "file/runs"), ("status", "toy.toml", "--runs", "file/runs"),
+        ("theory", "--smoke", "--trials", "1", "--out", "file/out"), ("report", "toy.toml", "--out", "file/out"),
+        ("run", "toy.toml", "--runs", "/proc/runs"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_is_one_line(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_grid(tmp_path, "[axes]\nmethod = ['infonce']")
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["harness", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2, said
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1

@@ -228,3 +228,31 @@ def test_the_cells_that_are_not_asked_for_are_not_looked_at(tmp_path: Path) -> N
         load_grid(path, only={"value": ["0.8"]})  # the run's own value, whose cell is the base
     with pytest.raises(HarnessError, match="did you mean 'seed'"):
         load_grid(path, only={"sed": ["1"]})
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("[axes]\nseed = []", "axes.seed = []: Value should have at least 1 item"),
+        ("[axes.method]", "axes.method = {}: "),
+        ("[axes]\nmethod = [['infonce'], ['rcl']]", "method = ['infonce']: accepted: a name, or a table { name ="),
+        ("[axes]\nmethod = ['infonce']\nbackbone = [3]", "backbone = 3: accepted: a name, or a table { name ="),
+        ("[axes]\nmethod = ['infonce']\n'schedule.lr' = [inf]", "schedule.lr = inf: Input should be a finite number"),
+        ("[axes]\nmethod = ['infonce']\n'method.tau' = [inf]", "method.tau = inf: Input should be a finite number"),
+        (
+            "[axes]\nseed = [" + "1," * 1000 + "]\n'noise.rate' = [" + "0.1," * 1000 + "]",
+            "the axes give 1,000,000 cells (seed: 1000 x noise.rate: 1000); accepted: up to 100,000",
+        ),
+        ("x = " + "[" * 5000 + "]" * 5000, "nests too many brackets"),
+    ],
+)
+def test_hostile_values_are_one_line(tmp_path: Path, more: str, says: str) -> None:
+    with pytest.raises(HarnessError, match=re.escape(says)) as said:
+        load_grid(write_grid(tmp_path, more))
+    assert "\n" not in str(said.value)
+
+
+def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
+    path = write_grid(tmp_path, AXES)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load_grid(path).cells) == 8

@@ -18,7 +18,7 @@ from toy import harness
 from harness.cli import options
 from harness.errors import HarnessError
 from harness.launch import pool
-from harness.launch.engines import ENGINES, Engine, Worker
+from harness.launch.engines import ENGINES, Engine, Worker, local
 from harness.launch.engines.local import Local
 from harness.launch.engines.slurm import PATIENCE, Slurm
 from harness.launch.profile import open_engine
@@ -205,8 +205,9 @@ def test_a_cell_that_a_dead_worker_still_seems_to_hold_is_started_again(
 
 
 @pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(local, "_found", lambda: range(4))
 
 
 def shown(tmp_path: Path, command: Any, engine: Engine, count: int, how: int | str = "wait") -> list[str]:
@@ -221,11 +222,11 @@ def shown(tmp_path: Path, command: Any, engine: Engine, count: int, how: int | s
     return [cell.path("log.txt").read_text().split()[0] for cell in cells]
 
 
-def test_workers_share_the_gpus_evenly(tmp_path: Path, command: Any, no_gpu: None) -> None:
+def test_workers_share_the_gpus_evenly(tmp_path: Path, command: Any, four_gpus: None) -> None:
     assert shown(tmp_path, command, Local(4, gpus=[0, 1]), 4) == ["0", "1", "0", "1"]
 
 
-def test_a_freed_gpu_is_the_next(tmp_path: Path, command: Any, no_gpu: None) -> None:
+def test_a_freed_gpu_is_the_next(tmp_path: Path, command: Any, four_gpus: None) -> None:
     engine = Local(2, gpus=[0, 1])
     first, second, third = (cell_that(tmp_path, "wait", name) for name in "abc")
     workers = engine.start([first, second], command)
@@ -262,15 +263,23 @@ def test_a_set_list_of_gpus_is_respected(
     assert seen == expected
 
 
-def test_a_worker_that_is_told_its_gpu_keeps_it(tmp_path: Path, command: Any, no_gpu: None) -> None:
+def test_a_worker_that_is_told_its_gpu_keeps_it(tmp_path: Path, command: Any, four_gpus: None) -> None:
     assert (
         shown(tmp_path, lambda cell: [*command(cell), "--device", "cuda:1"], Local(2, gpus=[0, 1]), 2) == ["None"] * 2
     )
 
 
-def test_a_worker_of_several_processes_sees_all_gpus(tmp_path: Path, command: Any, no_gpu: None) -> None:
+def test_a_worker_of_several_processes_sees_all_gpus(tmp_path: Path, command: Any, four_gpus: None) -> None:
     seen = shown(tmp_path, lambda cell: [*command(cell), "--processes", "2"], Local(2, gpus=[1, 3]), 2)
     assert seen == ["1,3"] * 2
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(local, "_found", lambda: range(0))
+    with pytest.raises(HarnessError, match=r"local.gpus = \[0, 1\]: CUDA finds 0 GPUs here"):
+        Local(2, gpus=[0, 1])
+    assert Local(2).gpus == []
 
 
 def test_gpus_beyond_the_visible_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +289,7 @@ def test_gpus_beyond_the_visible_ones_are_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_workers_share_the_cores_unless_told(
-    tmp_path: Path, command: Any, no_gpu: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command: Any, four_gpus: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

@@ -8,7 +8,7 @@ import sys
 import click
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, explain
 
 VERBS = {
     "list": "List what a spec may name; `list crcl` shows the hyperparameters of CRCL.",
@@ -77,6 +77,11 @@ def main() -> None:
         sys.exit(status if isinstance(status, int) else 0)
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None or isinstance(error, BrokenPipeError):
+            raise
+        print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(2)
     except click.ClickException as error:
         error.show()

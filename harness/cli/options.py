@@ -115,7 +115,7 @@ def _value(text: str) -> Any:
         return None
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
     value = table["value"]
     return value if len(table) == 1 and isinstance(value, bool | int | float | str | list | dict) else text

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ from harness.spec import RunSpec, fingerprint
 from harness.spec.run import Strict
 
 PARAMETER, VALUE = "parameter", "value"  # labels of the cells of [vary]
+MOST = 100_000  # cells of a grid: more are a mistake, and take minutes to name
 BASE = "base"  # the parameter of the cell that is the run as it stands
 
 Conditions = Mapping[str, Sequence[str]]  # axis -> values as typed on a command line, any of which may be a cell's
@@ -100,6 +102,13 @@ def expand(
         words = " ".join(f"{key}={format_value(value)}" for key, value in settings.items())
         variants["--set"] = [_Variant(words, {key: format_value(value) for key, value in settings.items()}, {})]
     over = laid(settings)
+    count = prod(map(len, variants.values()))
+    if count > MOST:
+        sizes = " x ".join(f"{axis}: {len(values)}" for axis, values in variants.items())
+        raise HarnessError(
+            f"{path}: the axes give {count:,} cells ({sizes}); accepted: up to {MOST:,}; make them shorter, or search "
+            "with `harness sweep`"
+        )
     # Under the axes too: what an axis says of a component is said of the one that is set.
     places = list(_product(merge(run, over), variants, exceptions, over))
     cells = [place.cell(path) for place in fitting(places, _on_axes(only), path.stem)]

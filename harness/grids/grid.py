@@ -45,6 +45,8 @@ from harness.grids.tables import merge
 from harness.spec.explain import explain
 from harness.spec.run import Strict
 
+Values = Annotated[list[Any] | dict[str, dict[str, Any]], Field(min_length=1)]  # of an axis: values, or named variants
+
 
 class _Smoke(Strict):
     run: dict[str, Any] = Field(default_factory=dict)
@@ -56,7 +58,7 @@ class _File(Strict):
     title: str
     claim: str = ""
     run: dict[str, Any]
-    axes: dict[str, list[Any] | dict[str, dict[str, Any]]] = Field(default_factory=dict)
+    axes: dict[str, Values] = Field(default_factory=dict)
     vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     exception: list[Override] = Field(default_factory=list)
     ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = Field(default_factory=dict)

@@ -56,8 +56,10 @@ def find(word: str, room: Room) -> Path:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as nested tables."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise HarnessError(f"{path}: is not TOML: {error}") from None
+    except RecursionError:
+        raise HarnessError(f"{path}: nests too many brackets; accepted: the keys that `harness list` shows") from None
     except OSError as error:
         raise HarnessError(f"{path}: cannot be read: {error.strerror}") from None

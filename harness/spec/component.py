@@ -98,6 +98,8 @@ def resolve(raw: str | Mapping[str, Any], *, kind: str, where: str) -> Component
     Raises:
         HarnessError: unknown name or key, or a value out of its range; every fault in one line.
     """
+    if not isinstance(raw, str | Mapping):
+        raise HarnessError(f'{where}: {kind} = {raw!r}: accepted: a name, or a table {{ name = "...", ... }}')
     table: dict[str, Any] = {"name": raw} if isinstance(raw, str) else dict(raw)
     name = table.pop("name", None)
     try:
@@ -136,7 +138,7 @@ def _model(constructor: Callable[..., None]) -> type[BaseModel]:
         for parameter in parameters
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    config = ConfigDict(extra="forbid", frozen=True)
+    config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     return create_model(constructor.__qualname__, __config__=config, **fields)
 
 

@@ -78,7 +78,13 @@ def _visible(gpus: list[int] | None) -> list[str]:
     """The names of the GPUs to hand out, as CUDA_VISIBLE_DEVICES takes them; none on a machine without."""
     allowed = os.environ.get(VISIBLE)
     if allowed is None:
-        return list(map(str, _found() if gpus is None else gpus))
+        found = _found()
+        if gpus is not None and max(gpus) >= len(found):
+            raise HarnessError(
+                f"local.gpus = {gpus}: CUDA finds {len(found)} GPUs here, counted from 0; name some of these, or leave "
+                "the key out to train on what there is"
+            )
+        return list(map(str, found if gpus is None else gpus))
     names = [name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1")]
     if gpus is None:
         return names
