@@ -26,6 +26,7 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
     from harness.reporting.figures.curves import figures
     from harness.tracking import forget, mirror_cell, open_store
     from harness.tracking.sweep import mirror_sweep
+    from harness.uris import shown
 
     cells = list(Ledger(runs).cells())
     if not cells:
@@ -43,4 +44,4 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
     for cell in Ledger(runs).damaged():
         print(f"left out  {cell.fingerprint}: {cell.damage()}", file=sys.stderr)
     seconds = time.monotonic() - begin
-    print(f"{opened.uri}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s")
+    print(f"{shown(opened.uri)}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s")

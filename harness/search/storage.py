@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.errors import HarnessError
+from harness.uris import hide, shown
 
 
 @cache
@@ -42,7 +43,13 @@ def open_storage(url: str | None, folder: Path) -> Any:
         journal = folder / "journal.log"
         _drop_a_torn_line(journal)
         backend = o.storages.journal.JournalFileBackend(str(journal), lock_obj=_Lock(folder / ".journal.lock"))
-        return o.storages.JournalStorage(backend)
+        try:
+            return o.storages.JournalStorage(backend)
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+            raise HarnessError(
+                f"{journal}: is damaged ({type(error).__name__}: {error}); move {folder} elsewhere and start the sweep "
+                "again: its trials' runs are kept and are not trained twice"
+            ) from None
     with explain_failures(url):
         # Writers of SQLite wait for each other; its default of 5 s is less than a slow disk needs.
         options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
@@ -73,25 +80,11 @@ def explain_failures(url: str | None) -> Iterator[None]:
         yield
     except (SQLAlchemyError, ImportError, optuna().exceptions.StorageInternalError) as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        secret = password(url)
-        if secret:
-            reason = reason.replace(secret, "***")
         raise HarnessError(
-            f"--storage {shown(url)}: {reason}; accepted: a URL as SQLAlchemy writes it, such as sqlite:///sweeps.db "
-            "or postgresql://USER@HOST/DATABASE, its driver installed; without --storage the study is a file"
+            f"--storage {shown(str(url))}: {hide(reason, url)}; accepted: a URL as SQLAlchemy writes it, such as "
+            "sqlite:///sweeps.db or postgresql://USER@HOST/DATABASE, its driver installed; without --storage the study "
+            "is a file"
         ) from None
-
-
-def shown(url: str | None) -> str | None:
-    """A URL as it may be shown and written down: without its password."""
-    secret = password(url)
-    return url.replace(f":{secret}@", ":***@") if url and secret else url
-
-
-def password(url: str | None) -> str | None:
-    """What lies between USER: and @HOST."""
-    credentials, at, _ = (url or "").partition("://")[2].rpartition("@")
-    return credentials.partition(":")[2] or None if at else None
 
 
 def _drop_a_torn_line(journal: Path) -> None:

@@ -23,8 +23,9 @@ from harness.ledger import Claim, claim
 from harness.search.declaration import Sweep
 from harness.search.space import Point
 from harness.search.state import LOCK, State, differing, refusal
-from harness.search.storage import explain_failures, open_storage, optuna, password, shown
+from harness.search.storage import explain_failures, open_storage, optuna
 from harness.seeds import seed_for
+from harness.uris import secrets, shown
 
 
 class Study:
@@ -61,7 +62,7 @@ class Study:
                 held = self._study.user_attrs.get("folder")
                 if held not in (None, token):
                     raise HarnessError(
-                        f"--storage {shown(self.url)}: holds a study {sweep.name!r} that belongs to another runs "
+                        f"--storage {shown(str(self.url))}: holds a study {sweep.name!r} that belongs to another runs "
                         "folder; accepted: that folder (--runs), or another storage; or delete the study and run "
                         "this again"
                     )
@@ -182,7 +183,7 @@ def _begun(sweep: Sweep, folder: Path, url: str | None) -> dict[str, Any] | None
             f"--storage {shown(url)}: the sweep {sweep.name} was begun with {old['storage'] or 'a journal file'} "
             f"({file}); accepted: that one; leave --storage out, or give the sweep another name"
         )
-    if url is None and password(old["storage"]):
+    if url is None and secrets(old["storage"]):
         raise HarnessError(
             f"--storage is missing: the sweep {sweep.name} was begun with {old['storage']}, and its password is "
             "written nowhere; give it with --storage or HARNESS_STORAGE"
@@ -192,7 +193,7 @@ def _begun(sweep: Sweep, folder: Path, url: str | None) -> dict[str, Any] | None
 
 def _write_down(sweep: Sweep, folder: Path, url: str | None, token: str, state: State | None) -> None:
     about: dict[str, Any] = {"name": sweep.name, "title": sweep.title, "claim": sweep.claim, "spec": str(sweep.path)}
-    about |= {"digest": sweep.digest(), "storage": shown(url), "folder": token}
+    about |= {"digest": sweep.digest(), "storage": None if url is None else shown(url), "folder": token}
     about |= {"trials": sweep.trials, "seeds": sweep.seeds, "asked": sweep.asked(), "state": state}
     write_json(folder / "sweep.json", about)
 

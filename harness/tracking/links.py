@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.tracking.store import explain_failures, fetch_pages, open_store, sqlite_file, store_uri
+from harness.uris import public
 
 PAGES = "http://127.0.0.1:5000"  # where `harness ui` opens them
 
@@ -25,7 +26,7 @@ def run_links(runs: Path, *, uri: str | None = None, pages: str = PAGES) -> dict
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         return {}
-    base = (uri if uri.startswith(("http://", "https://")) else pages).rstrip("/")
+    base = (public(uri) if uri.startswith(("http://", "https://")) else pages).rstrip("/")
     try:
         store = open_store(uri, runs)
         with explain_failures(uri):

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from harness.errors import HarnessError
 from harness.files import write_atomic
+from harness.uris import hide, shown
 
 SQLITE = "sqlite:///"
 AT_ONCE = 250  # runs in one answer of the store; 1,000 as one take longer to read than as four
@@ -180,9 +181,14 @@ def explain_failures(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (mlflow().MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (
+        mlflow().MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError,
+        ImportError, ValueError,  # a driver that is not installed; a port that is no number
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:300] or type(error).__name__
+        file = sqlite_file(uri)
+        again = f"; it may be deleted: {file}" if file is not None and file.exists() else ""
         raise HarnessError(
-            f"tracking store {uri}: {reason}; the runs are safe in their folders; when the "
-            "store works again, `harness sync` brings it up to date"
+            f"tracking store {shown(uri)}: {hide(reason, uri)}; the runs are safe in their folders; when the "
+            f"store works again, `harness sync` brings it up to date{again}"
         ) from error

@@ -18,6 +18,7 @@ from harness import __version__
 from harness.distributed import world
 from harness.errors import HarnessError
 from harness.training.memory import keep_freed_memory
+from harness.uris import shown
 
 Precision = Literal["float32", "tf32", "bf16"]
 P = ParamSpec("P")
@@ -134,7 +135,7 @@ def environment(machine: Machine, device: torch.device) -> dict[str, Any]:
         "cuda_graphs": machine.cuda_graphs,
         "processes": world(),
         "threads": torch.get_num_threads(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shown(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
     }
 
