@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.audit.alternatives import Alternatives
 from harness.audit.evidence import Evidence
 from harness.audit.ranking import Ranking
+from harness.printing.sheet import as_text
 
 COLUMNS = (
     "rank", "pair", "image", "caption", "label", "match", "similarity", "clean", "true_image", "original_caption",
@@ -15,12 +16,15 @@ COLUMNS = (
 
 
 def pairs_csv(evidence: Evidence, ranking: Ranking, found: Alternatives) -> str:
-    """Every training pair by rank. Empty where nothing is known: `label` without labels, `clean` and `true_image` where
-    the noise is real or none, `original_caption` where noise left it alone, alternatives for pairs without a card."""
+    """Every training pair by rank. Text that a spreadsheet would compute begins with an apostrophe.
+
+    Empty where nothing is known: `label` without labels, `clean` and `true_image` where the noise is real or none,
+    `original_caption` where noise left it alone, alternatives for pairs without a card.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_rows(evidence, ranking, found))
+    writer.writerows(map(as_text, row) for row in _rows(evidence, ranking, found))
     return out.getvalue()
 
 

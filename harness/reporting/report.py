@@ -10,6 +10,7 @@ from harness.ledger import Ledger
 from harness.ledger.comparable import Now
 from harness.printing.latex import latex
 from harness.printing.markdown import markdown
+from harness.printing.sheet import as_text
 from harness.printing.table import Section
 from harness.reporting.declaration import Labels, Ranks, Report, load_report
 from harness.reporting.figures import style
@@ -72,7 +73,7 @@ def write_files(rendered: Rendered, out: Path) -> list[Path]:
     contents = {
         "md": format_markdown(rendered),
         "tex": latex(name, rendered.caption, rendered.table, rendered.footnotes, rendered.notes),
-        "csv": rendered.numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+        "csv": rendered.numbers.map(as_text).to_csv(index=False, float_format="%.6g", lineterminator="\n"),
     }
     files = [out / f"{name}.{kind}" for kind in contents]
     for file, content in zip(files, contents.values(), strict=True):

@@ -1,5 +1,6 @@
 """Pictures from a folder or a zip archive, as squares of RGB bytes."""
 
+import stat
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,6 +51,8 @@ class Pictures:
                     pass
             except (FileNotFoundError, KeyError, IsADirectoryError):
                 missing.append(name)
+            except HarnessError:
+                raise
             except Exception as error:  # Pillow's readers raise whatever the damage leads to
                 bad.append((name, error))
         if missing:
@@ -63,7 +66,7 @@ class Pictures:
     def stamp(self, name: str) -> str:
         """Tells a replaced picture from the old one without reading it: size, in an archive also checksum."""
         if self._zip is None:
-            return f"{name} {(self.source / name).stat().st_size}"
+            return f"{name} {self._path(name).stat().st_size}"
         member = self._members[name]
         return f"{name} {member.file_size} {member.CRC:08x}"
 
@@ -78,6 +81,8 @@ class Pictures:
                 picture.draft("RGB", (size, size))  # JPEG: decoded at half or quarter size where that is enough
                 square = self._on_white(picture).resize((size, size), self._image.Resampling.BICUBIC)
                 return np.asarray(square)
+        except HarnessError:
+            raise
         except Exception as error:  # as above
             raise self._unreadable(name, error) from None
 
@@ -94,13 +99,34 @@ class Pictures:
                 whole = whole.resize((width, height), self._image.Resampling.BICUBIC)
                 left, top = (width - size) // 2, (height - size) // 2
                 return np.asarray(whole.crop((left, top, left + size, top + size)))
+        except HarnessError:
+            raise
         except Exception as error:  # as above
             raise self._unreadable(name, error) from None
 
     def _open(self, name: str) -> IO[bytes]:
         if self._zip is None:
-            return open(self.source / name, "rb")
+            return open(self._path(name), "rb")
         return self._zip.open(self._members[name])
+
+    def _path(self, name: str) -> Path:
+        """Where a picture of the folder lies.
+
+        Raises:
+            HarnessError: not in the folder, or no regular file: what another name leads to is not ours to show.
+            FileNotFoundError: there is nothing.
+        """
+        path = self.source / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise HarnessError(
+                f"{self.source}: {name!r} leads out of the folder; accepted: names of files in it, or in a folder of it"
+            )
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(name)
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            raise HarnessError(f"{self.source}: {name!r} is no regular file; accepted: pictures; take its rows out")
+        return path
 
     def _on_white(self, picture: Any) -> Any:
         picture = self._ops.exif_transpose(picture)

@@ -52,9 +52,9 @@ Count = Annotated[int, Field(ge=0)]
 class Job(Worker):
     """One worker in a job of its own, or in a task of an array job."""
 
-    def __init__(self, engine: "Slurm", job: Any) -> None:
+    def __init__(self, engine: "Slurm", job: Any, outcome: Path) -> None:
         self.engine = engine
-        self.job = job
+        self.outcome = outcome
         self.name = str(job.job_id)  # 17 or 17_3
         self.status: int | None = None
         self._queued = True
@@ -99,17 +99,11 @@ class Job(Worker):
                 self.status = KILLED
 
     def _outcome(self) -> int | None:
-        """The worker's exit status as the job wrote it down; 1 where the job itself failed."""
-        from submitit.core.utils import pickle_load
-
+        """The worker's exit status as the job wrote it down; None where it has not, or could not."""
         try:
-            outcome, value = pickle_load(self.job.paths.result_pickle)
-        except FileNotFoundError:
+            return int(self.outcome.read_text())
+        except (OSError, ValueError):
             return None
-        if outcome == "success":
-            return int(value)
-        self._why = f" (Slurm job {self.name}: {str(value).strip().splitlines()[-1]})"
-        return 1
 
 
 class Slurm(Engine):
@@ -172,15 +166,17 @@ class Slurm(Engine):
         for first in range(0, len(cells), ARRAY):
             part = cells[first : first + ARRAY]
             parallel = max(1, self.parallel * len(part) // len(cells))
-            tasks = [Task(command(cell), cell.path("log.txt").absolute()) for cell in part]
-            started.update(zip(part, self._submit(tasks, part[0].folder.parent, parallel), strict=True))
+            work = [(command(cell), cell.path("log.txt").absolute()) for cell in part]
+            started.update(zip(part, self._submit(work, part[0].folder.parent, parallel), strict=True))
         return started
 
-    def _submit(self, tasks: list[Task], runs: Path, parallel: int) -> list[Job]:
+    def _submit(self, work: list[tuple[list[str], Path]], runs: Path, parallel: int) -> list[Job]:
         import submitit
         from submitit.core.utils import FailedJobError
 
         folder = runs.absolute() / ".slurm" / uuid.uuid4().hex  # not by the job's number: Slurm may count anew
+        outcomes = [folder / f"{number}.status" for number in range(len(work))]
+        tasks = [Task(command, log, outcome) for (command, log), outcome in zip(work, outcomes, strict=True)]
         executor = submitit.SlurmExecutor(folder, max_num_timeout=self.requeues)
         executor.update_parameters(**self._parameters, array_parallelism=parallel)
         try:
@@ -191,7 +187,7 @@ class Slurm(Engine):
             raise HarnessError(
                 f"sbatch: {said}; what it was asked is in {folder}, from the profile's [slurm]"
             ) from None
-        self._jobs[folder] = [Job(self, job) for job in submitted]
+        self._jobs[folder] = [Job(self, job, outcome) for job, outcome in zip(submitted, outcomes, strict=True)]
         self._next_look = time.monotonic() + LOOK
         return self._jobs[folder]
 

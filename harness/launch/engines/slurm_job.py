@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from harness.files import write_atomic
+
 
 class Task:
     """Calling it runs the worker to its end and gives the exit status.
@@ -18,11 +20,14 @@ class Task:
     Args:
         command: what starts the worker, in the folder that the job was submitted from.
         log: file to append the worker's output to.
+        outcome: file that the exit status is written into. What submitit keeps of it is a pickle, which nobody should
+            have to read from a shared folder.
     """
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], log: Path, outcome: Path) -> None:
         self.command = command
         self.log = log
+        self.outcome = outcome
         self._stopped = False
         self._worker: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +41,9 @@ class Task:
             )  # fmt: skip
         if self._stopped:
             self._stop()
-        return self._worker.wait()
+        status = self._worker.wait()
+        write_atomic(self.outcome, str(status).encode())
+        return status
 
     def checkpoint(self) -> Any:
         """Called in a signal handler before the time limit or preemption: what is to run after the requeue."""
@@ -46,7 +53,7 @@ class Task:
             self._stop()
             with suppress(ChildProcessError):  # not Popen.wait: the handler may interrupt it, and its lock is held
                 os.waitid(os.P_PID, self._worker.pid, os.WEXITED | os.WNOWAIT)
-        return DelayedSubmission(Task(self.command, self.log))
+        return DelayedSubmission(Task(self.command, self.log, self.outcome))
 
     def _stop(self) -> None:
         self._stopped = True
