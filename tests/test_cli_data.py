@@ -106,7 +106,7 @@ def test_check_exits_with_one_on_an_error(built: Path, tmp_path: Path) -> None:
 def test_check_hands_on_the_noise_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def findings(*arguments: object) -> list[SimpleNamespace]:
+    def findings(*arguments: object, **_: object) -> list[SimpleNamespace]:
         seen.append(arguments)
         return [SimpleNamespace(name="noise", level="warning", text="a [red]bracketed[/red] text")]
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ from synthetic import write_dataset
 
 from harness.data.check import Finding, check_dataset
 from harness.errors import HarnessError
+from harness.evaluation import protocols
 
 
 @pytest.fixture
@@ -47,6 +49,28 @@ def test_missing_data_raises_and_a_missing_split_is_a_finding(toy: Path) -> None
         check_dataset("flickr30k", toy.parent)
     (toy / "test_ims.npy").unlink()
     assert bad(toy) == {"test": ("error", f"toy: {toy} lacks test_ims.npy; make them with `harness data build`")}
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_split_that_no_card_promises_is_missed_too(toy: Path, split: str) -> None:
+    (toy / "card.json").unlink()
+    for file in toy.glob(f"{split}_*"):
+        file.unlink()
+    level, text = bad(toy)[split]
+    assert level == "error"
+    assert f"it is not here; accepted: {split}_ims.npy and {split}_caps.txt (or .tsv)" in text
+
+
+def test_a_test_split_that_cannot_be_scored(toy: Path) -> None:
+    assert findings(toy)["test protocols"].level == "ok"
+    card = json.loads((toy / "card.json").read_text())
+    (toy / "card.json").write_text(json.dumps({**card, "protocols": ["1k", "5f"]}))
+    [finding] = [
+        found for found in check_dataset("toy", toy.parent, fit=protocols.fit) if found.name == "test protocols"
+    ]
+    assert finding.level == "error"
+    assert "'1k' needs 1000 images, the split has 6; accepted: full" in finding.text
+    assert "'5f' is unknown" in finding.text
 
 
 def test_counts_and_shapes_against_the_card(toy: Path) -> None:

@@ -280,3 +280,20 @@ def test_cards_round_trip_and_state_the_protocols(tmp_path: Path) -> None:
         assert card.protocols
     assert CARDS["flickr30k"].images == {"train": 29000, "dev": 1014, "test": 1000}
     assert isinstance(open_dataset("mine", write_dataset(tmp_path / "mine", {"train": 4}).parent), Dataset)
+
+
+def test_captions_of_one_image_have_one_id(tmp_path: Path) -> None:
+    toy = write_dataset(tmp_path / "toy", {"train": 4, "dev": 4, "test": 4})
+    for file in toy.glob("train_ids*"):
+        file.unlink()
+    rows = [(image, f"a dog {row}") for image in range(4) for row in range(5)]
+    table = toy / "train_caps.tsv"
+    table.write_text("".join(f"{image}\t{text}\n" for image, text in rows))
+    assert open_dataset("toy", tmp_path).split("train").image_ids == ["0", "1", "2", "3"]
+    rows[7], rows[12] = rows[12], rows[7]
+    table.write_text("".join(f"{image}\t{text}\n" for image, text in rows))
+    assert "rows 6 to 10 are the 5 captions of one image, and name '1' and '2'" in message("toy", tmp_path)
+    table.write_text("1\ta dog\tand a cat\n")
+    assert "line 1: 3 columns; accepted: image id, tab, caption" in message("toy", tmp_path)
+    table.write_text('1\t"a dog\tand a cat"\n' * 20)
+    assert open_dataset("toy", tmp_path).split("train").texts[0] == "a dog\tand a cat"

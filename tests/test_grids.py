@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 from harness.grids import declarations, load_grid
 from harness.grids.tables import merge, nested
 from harness.grids.toml import to_toml
+from harness.launch.prepare import prepare_data, refuse_unscorable
 from harness.spec import RunSpec, fingerprint
 
 AXES = """
@@ -256,3 +257,10 @@ def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
     path = write_grid(tmp_path, AXES)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert len(load_grid(path).cells) == 8
+
+
+def test_a_protocol_that_cannot_be_scored_is_told_before_the_first_step(tmp_path: Path, toy_data: Path) -> None:
+    grid = load_grid(write_grid(tmp_path, AXES + "[axes.e]\na = { evaluation = { protocols = ['1k'] } }\n"))
+    for refuse in (prepare_data, refuse_unscorable):  # of `run` and of `check`
+        with pytest.raises(HarnessError, match="needs 1000 images, the split has 50"):
+            refuse(grid.cells, toy_data)

@@ -32,8 +32,10 @@ def command(
     """
     from harness.grids import load_grid
     from harness.launch.estimate import estimate
+    from harness.launch.prepare import refuse_unscorable
 
     grid = load_grid(grid_name, smoke=smoke, only=only, settings=settings)
+    refuse_unscorable(grid.cells, data)
     print(f"{grid.path}: valid")
     print(f"{grid.title}\n{grid.claim}" if grid.claim else grid.title)
     for axis, values in grid.axes.items():

@@ -121,8 +121,9 @@ def check(name: str, noise_file: Path | None, data: Path) -> None:
     from rich.text import Text
 
     from harness.data.check import check_dataset
+    from harness.evaluation import protocols
 
-    findings = check_dataset(name, data, noise_file)
+    findings = check_dataset(name, data, noise_file, fit=protocols.fit)
     table = Table(title=f"{name} in {data}", title_justify="left", box=None, pad_edge=False)
     for heading in ("level", "check", "finding"):
         table.add_column(heading, overflow="fold")

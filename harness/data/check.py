@@ -5,7 +5,7 @@ Every feature value is read once, in chunks, so memory stays small; 33 GB take a
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 CHUNK_BYTES = 32 * 2**20
 UNKNOWN_SHARE = 0.05  # of a split's words; above it the vocabulary hardly fits the captions
 LONG_CAPTION = 100  # words; one such caption makes its whole batch as long
+NEEDED = {"train": "what runs train on", "dev": "what chooses their epoch", "test": "what they are scored on"}
 RATE_TOLERANCE = 0.005  # between a noise file's realised rate and the one in its name
 
 
@@ -37,8 +38,12 @@ def _finding(name: str, text: str, *, error: str = "", warning: str = "") -> Fin
     return Finding(name, level, "; ".join(part for part in (text, error, warning) if part))
 
 
-def check_dataset(name: str, root: Path, noise_file: Path | None = None) -> list[Finding]:
+def check_dataset(
+    name: str, root: Path, noise_file: Path | None = None, *, fit: Callable[[str, int], object] = lambda *_: None
+) -> list[Finding]:
     """Findings on the data set `name` under the data folder `root`, and on how `noise_file` (.npy) fits it.
+
+    fit: raises HarnessError where a test split of so many images cannot be scored by a protocol.
 
     Raises HarnessError when the data set is not there at all; everything else is a finding.
     """
@@ -63,10 +68,27 @@ def check_dataset(name: str, root: Path, noise_file: Path | None = None) -> list
                 findings.append(_pixels(split, layout.open_pixels(pixels)))
         except HarnessError as error:
             findings.append(_finding(split_name, "", error=str(error)))
+    for split_name in ("train", "dev", "test"):
+        if split_name not in dataset.splits and split_name not in promised:
+            files = f"accepted: {split_name}_ims.npy and {split_name}_caps.txt (or .tsv)"
+            findings.append(_finding(split_name, NEEDED[split_name], error=f"it is not here; {files}"))
+    findings += _protocols(dataset, fit)
     findings += _duplicates(dataset, images)
     if noise_file is not None:
         findings.append(_noise(dataset, noise_file))
     return findings
+
+
+def _protocols(dataset: Dataset, fit: Callable[[str, int], object]) -> Iterator[Finding]:
+    """Whether the test split can be scored as the card says."""
+    if "test" in dataset.splits:
+        images, faults = len(dataset.split("test").regions), []
+        for name in dataset.card.protocols:
+            try:
+                fit(name, images)
+            except HarnessError as error:
+                faults.append(str(error))
+        yield _finding("test protocols", ", ".join(dataset.card.protocols), error="; ".join(faults))
 
 
 def _counts(dataset: Dataset, split: Split) -> Iterator[Finding]:

@@ -84,6 +84,11 @@ def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
             for row in rows:
                 if len(row) < 2:
                     raise HarnessError(f"{path}: line {rows.line_num}: one column; accepted: image id, tab, caption")
+                if len(row) > 2:
+                    raise HarnessError(
+                        f"{path}: line {rows.line_num}: {len(row)} columns; accepted: image id, tab, caption; "
+                        "a caption that holds a tab stands in double quotes"
+                    )
                 ids.append(row[0].strip())
                 texts.append(row[1].strip())
         except csv.Error as error:
@@ -171,7 +176,16 @@ def read_ids(files: SplitFiles, images: int, captions: int, from_captions: list[
     if len(ids) == images:
         return ids
     if len(ids) == captions:
-        return ids[:: captions // images]
+        each = captions // images
+        for first in range(0, captions if ids is from_captions else 0, each):
+            others = [other for other in ids[first : first + each] if other != ids[first]]
+            if others:
+                raise HarnessError(
+                    f"{files.captions}: rows {first + 1:,} to {first + each:,} are the {each} captions of one image, "
+                    f"and name {ids[first]!r} and {others[0]!r}; accepted: the captions of an image one after another, in "
+                    "the order of the features"
+                )
+        return ids[::each]
     raise HarnessError(
         f"{files.ids}: {len(ids)} ids; accepted: {images}, one per image, or {captions}, one per caption"
     )

@@ -55,6 +55,25 @@ def measure_all(
     return {name: metrics for name, (metrics, _) in found.items()}, arrays
 
 
+def fit(protocol: str, images: int) -> Protocol:
+    """The protocol of a name, for a split with so many images.
+
+    Raises:
+        HarnessError: it is unknown, or needs more images.
+    """
+    if protocol not in PROTOCOLS:
+        raise HarnessError(f"evaluation protocol {protocol!r} is unknown; {suggest(protocol, PROTOCOLS)}")
+    chosen = PROTOCOLS[protocol]
+    needed = (chosen.images or images) * chosen.folds
+    if images < needed:
+        fitting = [name for name, p in PROTOCOLS.items() if (p.images or 0) * p.folds <= images]
+        raise HarnessError(
+            f"evaluation protocol {protocol!r} needs {needed} images, the split has {images}; "
+            f"accepted: {', '.join(fitting)}; name one of these in evaluation.protocols"
+        )
+    return chosen
+
+
 def measure(
     scores: Tensor, image_of_caption: Tensor | NDArray[np.int64], protocol: str
 ) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
@@ -63,17 +82,9 @@ def measure(
     The ranks: `i2t` int32 (images,), `t2i` int32 (captions,), one-based within their fold, and `image_of_caption`
     int64 (captions,), the row of each caption's image in `i2t`.
     """
-    if protocol not in PROTOCOLS:
-        raise HarnessError(f"evaluation protocol {protocol!r} is unknown; {suggest(protocol, PROTOCOLS)}")
-    chosen = PROTOCOLS[protocol]
+    chosen = fit(protocol, len(scores))
     images = chosen.images or len(scores)
     needed = images * chosen.folds
-    if len(scores) < needed:
-        fitting = [name for name, p in PROTOCOLS.items() if (p.images or 0) * p.folds <= len(scores)]
-        raise HarnessError(
-            f"evaluation protocol {protocol!r} needs {needed} images, the split has {len(scores)}; "
-            f"accepted: {', '.join(fitting)}; name one of these in evaluation.protocols"
-        )
     owner = torch.as_tensor(image_of_caption)
     if needed == len(scores) and chosen.folds == 1:
         folds = [(scores, owner)]

@@ -2,15 +2,50 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
 from harness.grids import PlannedCell
+
+if TYPE_CHECKING:
+    from harness.data import Dataset
+
+
+def refuse_unscorable(cells: Sequence[PlannedCell], root: Path) -> None:
+    """As `refuse_protocols`, for the cells of a grid whose data are here."""
+    from harness.data import open_dataset
+
+    seen: set[tuple[str, str]] = set()
+    for cell in cells:
+        key = (cell.run.dataset, cell.run.evaluation.model_dump_json())
+        if key not in seen:
+            seen.add(key)
+            try:
+                dataset = open_dataset(cell.run.dataset, root)
+                dataset.split("test")
+            except HarnessError:  # not here, or not whole: `run` says so
+                continue
+            refuse_protocols(cell, dataset)
+
+
+def refuse_protocols(cell: PlannedCell, dataset: "Dataset") -> None:
+    """HarnessError where a cell could be trained, and its test split not be scored as is asked."""
+    from harness.evaluation import protocols
+    from harness.training.data import test_protocols
+
+    images = len(dataset.split("test").image_ids)
+    for name in test_protocols(cell.run, dataset):
+        try:
+            protocols.fit(name, images)
+        except HarnessError as error:
+            raise HarnessError(f"{cell.name or cell.fingerprint}: {error}") from None
 
 
 def prepare_data(cells: Sequence[PlannedCell], root: Path) -> None:
     """Open every dataset of a grid, which also fills the token caches; the embedded benchmark is built if absent.
 
     Raises:
-        HarnessError: data are missing, or noise does not fit them.
+        HarnessError: data are missing, noise does not fit them, or the test split cannot be scored as is asked.
     """
     from harness.training.data import open_for
     from harness.training.pairs import training_pairs
@@ -24,10 +59,10 @@ def prepare_data(cells: Sequence[PlannedCell], root: Path) -> None:
     seen: set[tuple[str, ...]] = set()
     for cell in cells:
         reads = cell.run.backbone.model_dump_json() if cell.fingerprint in pictures else ""
-        key = (cell.run.dataset, cell.run.noise.model_dump_json(), reads)
+        key = (cell.run.dataset, cell.run.noise.model_dump_json(), cell.run.evaluation.model_dump_json(), reads)
         if key not in seen:
             seen.add(key)
             dataset = open_for(cell.run, root)
             training_pairs(cell.run, dataset)
             dataset.split("dev")
-            dataset.split("test")
+            refuse_protocols(cell, dataset)
