@@ -182,8 +182,8 @@ def read_ids(files: SplitFiles, images: int, captions: int, from_captions: list[
             if others:
                 raise HarnessError(
                     f"{files.captions}: rows {first + 1:,} to {first + each:,} are the {each} captions of one image, "
-                    f"and name {ids[first]!r} and {others[0]!r}; accepted: the captions of an image one after another, in "
-                    "the order of the features"
+                    f"and name {ids[first]!r} and {others[0]!r}; accepted: the captions of an image one after another, "
+                    "in the order of the features"
                 )
         return ids[::each]
     raise HarnessError(
