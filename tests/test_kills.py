@@ -1,11 +1,15 @@
-"""SIGKILL at every file operation of a run: the same command ends with the same bytes, and leaves nothing behind."""
+"""SIGKILL at every file operation of a run and of a build: the same command ends with the same bytes, and leaves
+nothing behind. Of a search: tests/test_search_study.py."""
 
 from pathlib import Path
 
 import pytest
 from killed import killed_at
+from pictures import source
 from toy import CRCL, finished, write_grid
+from vision import write_vit
 
+from harness.data.build import Recipe, build_dataset, encode
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
 from harness.training import Machine, work
@@ -53,3 +57,49 @@ def test_a_kill_at_every_file_operation(tmp_path: Path, toy_data: Path, undistur
     while kill_and_continue(number, tmp_path / str(number), toy_data, undisturbed):
         number += 1
     assert number > 100
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
+    """A build that nothing disturbed, and its recipe."""
+    folder = tmp_path_factory.mktemp("built")
+    recipe = Recipe(encoder=str(write_vit(folder / "vit")), regions=9, batch_size=2, device="cpu")
+    build(folder, "whole", recipe)
+    return folder / "whole" / "mine", recipe
+
+
+def build(folder: Path, name: str, recipe: Recipe) -> None:
+    pictures, captions = source(folder, {"train": 5, "dev": 3, "test": 2})
+    build_dataset(pictures, captions, folder / name / "mine", recipe)
+
+
+def kill_a_build(number: int, folder: Path, built: tuple[Path, Recipe], monkeypatch: pytest.MonkeyPatch) -> bool:
+    whole, recipe = built
+    monkeypatch.setattr(encode, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(encode, "MOST_THREADS", 1)
+    name = f"killed{number}"
+    if not killed_at(number, folder / name, lambda: build(folder, name, recipe)):
+        return False
+    build(folder, name, recipe)
+    here = folder / name
+    assert sorted(path.name for path in here.iterdir() if path.suffix != ".lock") == ["mine"], number
+    for path in whole.iterdir():
+        assert (here / "mine" / path.name).read_bytes() == path.read_bytes(), (number, path.name)
+    return True
+
+
+@pytest.mark.parametrize("number", [2, 13])
+def test_a_build_killed_at_a_file_operation(
+    number: int, tmp_path: Path, built: tuple[Path, Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kill_a_build(number, tmp_path, built, monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_build_killed_at_every_file_operation(
+    tmp_path: Path, built: tuple[Path, Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = 0
+    while kill_a_build(number, tmp_path, built, monkeypatch):
+        number += 1
+    assert number > 20
