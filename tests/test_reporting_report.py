@@ -484,7 +484,7 @@ def test_the_pages_are_served_on_this_machine_alone(tmp_path: Path, monkeypatch:
     assert "http://127.0.0.1:5993/" in outcome.output
     [(_, words, environment)] = called
     pairs = dict(itertools.pairwise(words))
-    assert pairs["--backend-store-uri"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert (pairs["--host"], pairs["--workers"]) == ("127.0.0.1", "1")
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
 

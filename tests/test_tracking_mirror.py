@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ledger_toys import a_result, a_spec
 
 from harness.errors import HarnessError
 from harness.ledger import Cell, Ledger
@@ -511,3 +512,38 @@ def test_the_search_looks_into_the_grid_of_each_cell(store: Store, runs: Path, m
     assert the_run(store, other, "other").data.tags["grid"] == "other"
     Mirror(None, runs, grid="third").update([cell])
     assert the_run(store, cell, "third").data.tags["grid"] == "third"
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("http://host:port/", "Invalid url"), ("mysql://host:99999/db", "No module named"),
+        ("nosuch+driver://host/db", "unsupported URI"),
+    ],
+)  # fmt: skip
+def test_a_store_that_cannot_be_is_one_line(tmp_path: Path, uri: str, says: str) -> None:
+    mirror = Mirror(uri, tmp_path / "runs")
+    cell = Ledger(tmp_path / "runs").add(a_spec())
+    cell.write_result(a_result())
+    mirror.update([cell])
+    assert mirror.complaint is not None
+    assert says in mirror.complaint
+    assert "`harness sync` brings it up to date" in mirror.complaint
+    assert "\n" not in mirror.complaint
+
+
+@pytest.mark.parametrize("damage", ["schema", "garbage"])
+def test_a_store_of_another_version_may_be_deleted(tmp_path: Path, damage: str) -> None:
+    open_store(None, tmp_path / "a" / "runs")
+    file = tmp_path / "b" / "mlflow.db"  # MLflow looks at a file once in a process
+    file.parent.mkdir()
+    shutil.copy(tmp_path / "a" / "mlflow.db", file)
+    if damage == "garbage":
+        file.write_bytes(b"junk")
+    else:
+        connection = sqlite3.connect(file)
+        connection.execute("UPDATE alembic_version SET version_num = 'feedbeef0000'")
+        connection.commit()
+        connection.close()
+    with pytest.raises(HarnessError, match=rf"{file} is a copy of them and may be deleted before$"):
+        open_store(None, file.parent / "runs")

@@ -159,6 +159,8 @@ def mlflow() -> SimpleNamespace:
     from mlflow.exceptions import MlflowException
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # `explain_failures` says it in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     gc.freeze()  # reading a thousand runs makes a million objects; collecting them need not walk the packages' own
     return SimpleNamespace(
         MlflowClient=MlflowClient,
@@ -185,9 +187,10 @@ def explain_failures(uri: str) -> Iterator[None]:
         mlflow().MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError,
         ImportError, ValueError,  # a driver that is not installed; a port that is no number
     ) as error:  # fmt: skip
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = " ".join(str(error).partition("[SQL:")[0].split())[:300] or type(error).__name__
         file = sqlite_file(uri)
-        again = f"; it may be deleted: {file}" if file is not None and file.exists() else ""
+        broken = file is not None and file.exists() and "locked" not in reason
+        again = f"; {file} is a copy of them and may be deleted before" if broken else ""
         raise HarnessError(
             f"tracking store {shown(uri)}: {hide(reason, uri)}; the runs are safe in their folders; when the "
             f"store works again, `harness sync` brings it up to date{again}"
