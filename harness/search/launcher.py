@@ -164,7 +164,7 @@ class Launcher:
             self.display.say(f"again   {cell.name}  {why}; what there was is in {path}")
 
     def _other(self, cell: Cell) -> str:
-        return ", ".join(differences(cell, self.now).values())
+        return "" if cell.damage() else ", ".join(differences(cell, self.now).values())
 
     def _look(self, one: _Open, died: dict[Cell, str]) -> None:
         """End a trial whose cell has ended or that is pruned; give a cell whose worker died another one."""
