@@ -58,6 +58,38 @@ def write_array(path: Path, values: Any) -> None:
     write_atomic(path, lambda file: np.save(file, values))
 
 
+def open_array(path: Path) -> Any:
+    """The array of a .npy file as a read-only memory map. Nothing is unpickled, and no memory is taken for what the
+    header promises: a file that is shorter than that is refused.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        HarnessError: it is not a whole .npy file, or holds objects.
+    """
+    import numpy as np
+
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a header is read as Python; what one that lies makes numpy raise has no end
+        if "Python objects" in str(error):
+            raise HarnessError(
+                f"{path}: an array of objects, as numpy makes it of rows that differ in shape (regions that differ "
+                "between images); accepted: one array of numbers; pad or pool the rows to one number of regions"
+            ) from None
+        raise HarnessError(f"{path}: not a whole .npy file ({_brief(error)}); copy the file again") from None
+    if not isinstance(array, np.ndarray):
+        raise HarnessError(f"{path}: an .npz archive; accepted: one array as numpy.save writes it")
+    return array
+
+
+def _brief(error: BaseException) -> str:
+    """The first line of an error, cut to what a person reads."""
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """An .npz file of named numpy arrays, compressed, atomically."""
     import numpy as np

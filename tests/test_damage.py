@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from toy import CRCL, finished, write_grid
+from toy import CRCL, begun, finished, write_grid
 
 from harness.cli import group
 from harness.errors import HarnessError
@@ -160,27 +160,6 @@ def test_the_other_cells_of_a_grid_go_on(
     assert str(path.relative_to(folder)) in ran.output
 
 
-def begun(folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
-    """A cell that stopped in the middle, with a checkpoint, rows and a history."""
-    from harness.grids import load_grid
-    from harness.training import trainer
-    from harness.training.stopping import Interrupted
-
-    [planned] = load_grid(write_grid(folder, CRCL)).cells
-    cell = Ledger(folder / "runs").add(planned.entry("toy"))
-    finish = trainer.Trainer._finish_epoch
-
-    def stop_after_the_second(self: trainer.Trainer) -> None:
-        finish(self)
-        if self.at.epochs == 2:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_finish_epoch", stop_after_the_second)
-        assert work(cell, data, Machine()) == "interrupted"
-    return cell
-
-
 def weights(cell: Cell) -> bytes:
     return cell.path("model.safetensors").read_bytes()
 
@@ -197,7 +176,7 @@ def weights(cell: Cell) -> bytes:
 def test_a_run_continues_with_what_it_does_not_need_damaged(
     file: str, damage: str, whole: Path, tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell = begun(tmp_path, toy_data, monkeypatch)
+    cell = begun(tmp_path, CRCL, toy_data, monkeypatch)
     DAMAGES[damage](cell.path(file))
     assert work(cell, toy_data, Machine()) == "done", cell.failure()
     [undisturbed] = Ledger(whole / "runs").cells()
@@ -211,7 +190,7 @@ def test_a_run_continues_with_what_it_does_not_need_damaged(
 
 
 def test_a_lost_row_is_told(tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = begun(tmp_path, toy_data, monkeypatch)
+    cell = begun(tmp_path, CRCL, toy_data, monkeypatch)
     lines = cell.path("metrics.jsonl").read_bytes().splitlines(keepends=True)
     cell.path("metrics.jsonl").write_bytes(b"\x00" * len(lines[0]) + b"\n" + lines[1])
     assert cell.lost_epochs() == [0]
@@ -222,7 +201,7 @@ def test_a_lost_row_is_told(tmp_path: Path, toy_data: Path, monkeypatch: pytest.
 
 def test_a_spec_that_was_edited_is_not_trained(tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the seal is gone, as in a file of an older version."""
-    cell = begun(tmp_path, toy_data, monkeypatch)
+    cell = begun(tmp_path, CRCL, toy_data, monkeypatch)
     spec = json.loads(cell.path("spec.json").read_text())
     spec["run"]["schedule"]["lr"] = 0.5
     cell.path("spec.json").write_text(json.dumps(spec))

@@ -220,7 +220,7 @@ def test_wrong_features(toy: Path) -> None:
         (np.zeros((0, 8, 16), np.float32), "shape (0, 8, 16); accepted"),
         (np.zeros((4, 8, 16), np.float64), "dtype float64; accepted"),
         (np.zeros((4, 8, 16), np.int32), "dtype int32; accepted"),
-        (np.array([None]), "not a whole .npy file"),
+        (np.array([None]), "regions that differ between images"),
         (np.zeros((3, 8, 16), np.float32), "3 rows for 20 captions; accepted: one row per image"),
         (np.zeros((40, 8, 16), np.float32), "40 rows for 20 captions; accepted: one row per image"),
         (

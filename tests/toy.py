@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, work
+from harness.training import Machine, trainer, work
+from harness.training.stopping import Interrupted
 
 TOY = """
 title = "toy"
@@ -53,4 +56,21 @@ def finished(folder: Path, text: str, data: Path) -> Cell:
     [planned] = load_grid(write_grid(folder, text)).cells
     cell = Ledger(folder / "runs").add(planned.entry("toy"))
     assert work(cell, data, Machine()) == "done", cell.failure()
+    return cell
+
+
+def begun(folder: Path, text: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
+    """The only cell of a grid, stopped after its second epoch, with a checkpoint, rows and a history."""
+    [planned] = load_grid(write_grid(folder, text)).cells
+    cell = Ledger(folder / "runs").add(planned.entry("toy"))
+    finish = trainer.Trainer._finish_epoch
+
+    def stop_after_the_second(self: trainer.Trainer) -> None:
+        finish(self)
+        if self.at.epochs == 2:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_finish_epoch", stop_after_the_second)
+        assert work(cell, data, Machine()) == "interrupted"
     return cell

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -65,13 +66,31 @@ def load_backbone(path: Path) -> Backbone:
         raise HarnessError(f"{path}: is not a readable .safetensors file ({error})") from None
     if "backbone" not in metadata:
         raise HarnessError(f"{path}: has no backbone in its metadata; `harness data import-checkpoint` writes one")
-    build = json.loads(metadata["backbone"])
     try:
-        cls = find("backbone", build["name"])
+        build = json.loads(metadata["backbone"])
+        _refuse_larger(build, max(max(tensor.shape, default=1) for tensor in tensors.values()))
+        backbone: Backbone = find("backbone", build["name"])(
+            build["region_dim"], build["vocabulary_size"], **build["keywords"]
+        )
+        if "head" in build:
+            backbone.head = build_head(build["head"])
+        backbone.load_state_dict(tensors)
     except HarnessError as error:
         raise HarnessError(f"{path}: {error}") from error
-    backbone: Backbone = cls(build["region_dim"], build["vocabulary_size"], **build["keywords"])
-    if "head" in build:
-        backbone.head = build_head(build["head"])
-    backbone.load_state_dict(tensors)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        raise HarnessError(
+            f"{path}: its metadata do not describe its tensors ({type(error).__name__}: {said[:200]}); accepted: a "
+            "file as training writes it, or as `harness data import-checkpoint` makes it; copy it again"
+        ) from None
     return backbone.eval()
+
+
+def _refuse_larger(build: Any, side: int) -> None:
+    """ValueError where a number of the metadata is larger than the largest side of a tensor: a network that would not
+    fit its file is not built, as it may not fit the memory either."""
+    parts = list(build.values()) if isinstance(build, dict) else build if isinstance(build, list) else []
+    if isinstance(build, int | float) and not -side <= build <= side:
+        raise ValueError(f"{build:,} is larger than any side of its tensors, {side:,}")
+    for part in parts:
+        _refuse_larger(part, side)

@@ -15,6 +15,7 @@ import numpy as np
 from harness.data import layout
 from harness.data.dataset import Dataset, Split, open_dataset
 from harness.errors import HarnessError
+from harness.files import open_array
 
 CHUNK_BYTES = 32 * 2**20
 UNKNOWN_SHARE = 0.05  # of a split's words; above it the vocabulary hardly fits the captions
@@ -196,15 +197,15 @@ def _again(first: dict[bytes | str, str], split: str, keys: Iterable[bytes | str
 def _noise(dataset: Dataset, path: Path) -> Finding:
     """How a published noise index fits: length, range, realised rate against the one in its name."""
     try:
-        index = np.load(path, allow_pickle=False)
+        index = open_array(path)
         split = dataset.split("train")
-    except (OSError, ValueError, EOFError) as error:
-        return _finding("noise file", f"{path}", error=f"cannot be read as .npy ({error})")
+    except OSError as error:
+        return _finding("noise file", f"{path}", error=f"cannot be read ({error.strerror})")
     except HarnessError as error:
         return _finding("noise file", f"{path}", error=str(error))
     images, truth = len(split.regions), split.image_of_caption
     accepted = f"accepted: whole numbers, {len(truth)} (one per caption) or {images} (one per image)"
-    if not isinstance(index, np.ndarray) or index.dtype.kind not in "iu":
+    if index.dtype.kind not in "iu":
         return _finding("noise file", f"{path}", error=f"not an array of whole numbers; {accepted}")
     if index.shape not in ((len(truth),), (images,)):
         return _finding("noise file", f"{path}", error=f"shape {index.shape}; {accepted}")

@@ -10,7 +10,7 @@ from harness.data import layout
 from harness.data.dataset import Dataset, sample_rows
 from harness.data.tokenizer import CACHE_FOLDER
 from harness.errors import HarnessError
-from harness.files import write_atomic
+from harness.files import open_array, write_atomic
 
 # With 128 components the nearest image is among the 10 nearest of the full features for 99.6 % of Flickr8k's and all of
 # Twemoji's, and 113,287 images are 58 MB instead of 0.9 GB.
@@ -34,8 +34,8 @@ def image_descriptors(dataset: Dataset, split: str = "train") -> NDArray[np.floa
     regions = layout.distinct_images(layout.open_features(file), captions, dataset.card.captions_per_image, file)
     path = dataset.folder / CACHE_FOLDER / f"descriptors-{_key(file, regions)}.npy"
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        return np.array(open_array(path))
+    except (OSError, HarnessError):
         pass  # no cache yet, or a damaged one: made anew
     result = principal(_means(regions, file), COMPONENTS)
     try:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError
+from harness.files import open_array
 
 SPLITS = ("train", "dev", "test", "testall")
 CAPTIONS_PER_IMAGE = 5  # the field's number, tried where no card says another
@@ -102,7 +103,7 @@ def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
 
 def open_features(path: Path) -> np.ndarray:
     """The features as a read-only memory map (rows, regions, dim), float32 or float16."""
-    features = _mapped(path)
+    features = open_array(path)
     accepted = "accepted: (images, regions, dim) of float32 or float16, none of them 0"
     if features.ndim != 3 or 0 in features.shape:
         raise HarnessError(f"{path}: shape {features.shape}; {accepted}")
@@ -113,22 +114,12 @@ def open_features(path: Path) -> np.ndarray:
 
 def open_pixels(path: Path) -> np.ndarray:
     """The pictures as a read-only memory map (images, S, S, 3), uint8 RGB."""
-    pixels = _mapped(path)
+    pixels = open_array(path)
     if pixels.ndim != 4 or pixels.shape[1:] != (pixels.shape[1], pixels.shape[1], 3) or 0 in pixels.shape:
         raise HarnessError(f"{path}: shape {pixels.shape}; accepted: (images, S, S, 3), squares of RGB")
     if pixels.dtype != np.uint8:
         raise HarnessError(f"{path}: dtype {pixels.dtype}; accepted: uint8")
     return pixels
-
-
-def _mapped(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise HarnessError(f"{path}: not a whole .npy file ({error}); copy the file again") from None
-    if not isinstance(array, np.ndarray):
-        raise HarnessError(f"{path}: an .npz archive; accepted: one array as numpy.save writes it")
-    return array
 
 
 def rows_repeat(features: np.ndarray, times: int) -> bool:

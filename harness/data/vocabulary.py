@@ -71,7 +71,7 @@ class Vocabulary:
             if [numbers[word] for word in words] != list(range(len(words))):
                 raise ValueError("the numbers are not 0, 1, 2, ... without a gap")
             return cls(words)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, HarnessError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, HarnessError) as error:
             raise HarnessError(
                 f"{path}: not a vocabulary ({error}); accepted: JSON with word2idx numbering words from 0, "
                 f"{PAD} first; without the file one is built from the captions"

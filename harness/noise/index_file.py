@@ -1,12 +1,13 @@
 """Noise from a published index file, to train on exactly the pairs of another paper."""
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from harness.errors import HarnessError
-from harness.files import refuse_other_file
+from harness.files import open_array, refuse_other_file
 from harness.noise.base import Descriptors, Index, NoiseModel, realised_rate, refuse
 from harness.spec import NotScience
 
@@ -56,13 +57,13 @@ class IndexFile(NoiseModel):
 
     def _read(self) -> Index:
         try:
-            index = np.load(self.path, allow_pickle=False)
+            index = open_array(Path(self.path))
         except FileNotFoundError:
             reason = "there is no such file"
-        except (OSError, ValueError, EOFError):
+        except HarnessError:
             reason = "not a readable .npy file"
         else:
-            if isinstance(index, np.ndarray) and index.dtype.kind in "iu" and index.size:
+            if index.dtype.kind in "iu" and index.size:
                 return index.astype(np.int64)
             reason = "holds no whole numbers"
         raise HarnessError(

@@ -51,14 +51,29 @@ def load(path: Path) -> dict[str, Any] | None:
     """
     candidates = [p for p in (path.with_name(path.name + ".new"), path, previous(path)) if p.exists()]
     for candidate in candidates:
-        content = candidate.read_bytes()
-        if hashlib.sha256(content[_DIGEST:]).hexdigest().encode() == content[:_DIGEST]:
-            return dict(torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True))
+        state = _read(candidate)
+        if state is not None:
+            return state
     if candidates:
         raise HarnessError(
             f"{path}: every checkpoint of this cell is damaged (checksum); delete {path.parent} to train it afresh"
         )
     return None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What is saved at `path`, or None where that is damaged, or is no file of ours."""
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError:
+        raise HarnessError(f"{path}: is a folder; accepted: a checkpoint; move it away and continue") from None
+    if hashlib.sha256(content[_DIGEST:]).hexdigest().encode() != content[:_DIGEST]:
+        return None
+    try:
+        state = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
+    except Exception:  # signed, but not what torch wrote: unpickling it may raise anything
+        return None
+    return state if isinstance(state, dict) else None
 
 
 def previous(path: Path) -> Path:
@@ -92,21 +107,27 @@ def restore(trainer: "Trainer", saved: Checkpoint) -> None:
             f"{trainer.cell.folder}: its checkpoint is of the run {saved.fingerprint}; accepted: one of this run; "
             "delete the folder to train it afresh"
         )
-    for what, value in trainer.data.items():
-        if saved.data[what] != value:
-            raise HarnessError(
-                f"{trainer.cell.folder}: the {what} differ from those this cell was begun with; bring the old data "
-                "back, or train it afresh with `harness run GRID --retrain`"
-            )
-    vars(trainer.at).update(saved.position)
-    for network, weights in zip(trainer.networks, saved.networks, strict=True):
-        network.load_state_dict(vars(weights))
-    for name, values in saved.state.items():
-        trainer.state[name].copy_(values)
-    trainer.plan = None if saved.plan is None else [_feed(feed) for feed in saved.plan]
-    trainer.best = Best(**saved.best)
-    trainer.meters.restore(saved.meters)
-    trainer.seconds, trainer.epoch_seconds = saved.seconds, saved.epoch_seconds
+    try:
+        for what, value in trainer.data.items():
+            if saved.data[what] != value:
+                raise HarnessError(
+                    f"{trainer.cell.folder}: the {what} differ from those this cell was begun with; bring the old data "
+                    "back, or train it afresh with `harness run GRID --retrain`"
+                )
+        vars(trainer.at).update(asdict(type(trainer.at)(**saved.position)))
+        for network, weights in zip(trainer.networks, saved.networks, strict=True):
+            network.load_state_dict(vars(weights))
+        for name, values in saved.state.items():
+            trainer.state[name].copy_(values)
+        trainer.plan = None if saved.plan is None else [_feed(feed) for feed in saved.plan]
+        trainer.best = Best(**saved.best)
+        trainer.meters.restore(saved.meters)
+        trainer.seconds, trainer.epoch_seconds = saved.seconds, saved.epoch_seconds
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise HarnessError(
+            f"{trainer.cell.folder}: its checkpoint does not fit this run ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); delete the folder to train it afresh"
+        ) from error
 
 
 def _saved(feed: Feed) -> dict[str, Any]:

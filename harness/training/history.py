@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from harness.files import explain_write_error, write_atomic
+from harness.errors import HarnessError
+from harness.files import explain_write_error, open_array, write_atomic
 
 
 class LabelHistory:
@@ -42,8 +43,8 @@ class LabelHistory:
 
     def _whole(self) -> bool:
         try:
-            return bool(np.load(self.path, mmap_mode="r").shape == self.shape)
-        except (OSError, ValueError, EOFError):
+            return bool(open_array(self.path).shape == self.shape)
+        except (OSError, HarnessError):
             return False
 
     def _empty(self, file: BinaryIO) -> None:
@@ -55,9 +56,9 @@ def read_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> np.ndarray | 
     """The labels (epochs, pairs) of a run with these rows, one for each of its epochs; None where they are damaged or
     not there."""
     try:
-        history = np.load(path, mmap_mode="r")
+        history: np.ndarray = open_array(path)
         whole = history.dtype == np.float16 and history.ndim == 2 and len(history) >= len(rows)
-    except (OSError, ValueError, EOFError):
+    except (OSError, HarnessError):
         return None
     kept = ((row["epoch"], row["history"]) for row in rows if "history" in row)
     return history if whole and all(zlib.crc32(history[epoch].tobytes()) == crc for epoch, crc in kept) else None
