@@ -76,7 +76,7 @@ def test_flat_tokens_hold_every_caption(tmp_path: Path) -> None:
 
 def test_the_cache_is_used_and_follows_the_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = cached_tokens(CAPTIONS, tmp_path)
-    assert len(list((tmp_path / ".cache").iterdir())) == 1
+    assert len(list((tmp_path / ".cache").glob("*.npz"))) == 1
     with monkeypatch.context() as patch:
         patch.setattr(tokenizer, "tokenize", lambda text: pytest.fail("tokenised again"))
         again = cached_tokens(CAPTIONS, tmp_path)
@@ -91,7 +91,7 @@ def test_the_cache_is_used_and_follows_the_captions(tmp_path: Path, monkeypatch:
 
 def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     cached_tokens(CAPTIONS, tmp_path)
-    (path,) = (tmp_path / ".cache").iterdir()
+    (path,) = (tmp_path / ".cache").glob("*.npz")
     whole = path.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], b"no archive"):
         path.write_bytes(damaged)
@@ -112,4 +112,23 @@ def test_many_at_once_leave_one_whole_cache_file(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [tokens.words for tokens in results] == [Tokens.of(CAPTIONS).words] * 8
-    assert [path.suffix for path in (tmp_path / ".cache").iterdir()] == [".npz"]
+    assert sorted(path.suffix for path in (tmp_path / ".cache").iterdir()) == [".lock", ".npz"]
+
+
+def test_of_processes_that_start_at_once_one_tokenises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for it, and read what it wrote."""
+    made: list[int] = []
+    of = Tokens.of
+    monkeypatch.setattr(Tokens, "of", lambda texts, tell: made.append(1) or of(texts, tell))
+    threads = [threading.Thread(target=cached_tokens, args=(CAPTIONS * 500, tmp_path)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+
+
+def test_how_far_it_is_is_told() -> None:
+    shares: list[float] = []
+    Tokens.of(["a dog"] * 5_000, shares.append)
+    assert shares == [0.0, 0.4, 0.8]

@@ -1,13 +1,25 @@
 """`harness run`: skips what is done, isolates failures, never trains a cell twice."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from toy import harness, trained, write_grid
+import pytest
+from click.testing import CliRunner
+from synthetic import write_dataset
+from toy import TOY, harness, trained, wait_for, write_grid
 
+from harness.cli import group
+from harness.data import tokenizer
+from harness.grids import load_grid
+from harness.launch.display import describe
+from harness.launch.prepare import prepare_data
 from harness.ledger import Ledger
+from harness.ledger.claim import Claim, heartbeat
+from harness.training.stopping import Interrupted, StopSignal
+from harness.training.work import _tell_tokenising
 
 FOUR = """
 [axes]
@@ -103,3 +115,36 @@ def test_check_expands_and_estimates(workplace: Path) -> None:
     assert harness("run", grid, "--only", "seed=0", "--only", "method=infonce", cwd=workplace).returncode == 0
     checked = harness("check", grid, cwd=workplace)
     assert "4 cells, 3 to train; about 0.0 h one after another" in checked.stdout
+
+
+def test_the_launcher_tokenises_nothing(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """600,000 captions are minutes: the worker does it, says how far it is, and stops when asked to."""
+    monkeypatch.chdir(workplace)
+    (workplace / "data").unlink()
+    write_dataset(workplace / "data" / "toy")  # no cache yet
+
+    def refuse(text: str) -> list[str]:
+        raise AssertionError(text)
+
+    monkeypatch.setattr(tokenizer, "tokenize", refuse)
+    damaged = FOUR + '[run.noise]\nname = "text_damage"\nrate = 0.4\n'
+    (workplace / "toy.toml").write_text(TOY.replace('noise = "caption_level"\n', "") + damaged)
+    prepare_data(load_grid(workplace / "toy.toml").cells, workplace / "data")
+    said = CliRunner().invoke(group, ["check", "toy.toml"])
+    assert said.exit_code == 0, said.output
+
+
+def test_a_worker_says_how_far_its_tokenising_is_and_stops_there(tmp_path: Path) -> None:
+    claim = Claim.take(tmp_path)
+    assert claim is not None
+    stop = StopSignal()
+    try:
+        _tell_tokenising(claim, stop, 0.34)
+        wait_for(lambda: "tokenised" in heartbeat(tmp_path))
+        assert describe(heartbeat(tmp_path)) == "tokenising captions, 34%"
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            _tell_tokenising(claim, stop, 0.5)
+    finally:
+        stop.restore()
+        claim.release()

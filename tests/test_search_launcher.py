@@ -5,13 +5,12 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ledger_toys import IMPORTABLE
 from test_search_declaration import BETA, write
+from toy import wait_for
 
 from harness.launch.engines.local import Local
 from harness.ledger import Cell, Ledger, claim
@@ -77,13 +76,6 @@ def launched(*args: object, **options: object) -> multiprocessing.Process:
     process = multiprocessing.get_context("fork").Process(target=launch, args=args, kwargs=options)
     process.start()
     return process  # type: ignore[return-value]
-
-
-def wait_for(happened: Callable[[], object], seconds: float = 30) -> None:
-    until = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.01)
 
 
 def log(cell: Cell) -> list[str]:

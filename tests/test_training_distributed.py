@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from synthetic import write_dataset
-from toy import CRCL, TOY, write_grid
+from toy import CRCL, TOY, wait_for, write_grid
 
 from harness.data import Augmentation, PairReader, open_dataset
 from harness.errors import HarnessError
@@ -177,13 +175,6 @@ def children(worker: subprocess.Popen[str]) -> list[int]:
         words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         places.update({int(word[5:]): pid for word in words if word.startswith(b"RANK=")})
     return [places[rank] for rank in sorted(places)]
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def gone(pids: list[int]) -> bool:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,14 @@ def harness(
         [sys.executable, "-m", "harness", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
         timeout=timeout, env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment},
     )  # fmt: skip
+
+
+def wait_for(happened: Callable[[], object], seconds: float = 120) -> None:
+    """Look until it has happened; an error after so long."""
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.005)
 
 
 def trained(cell: Cell) -> int:

@@ -1,9 +1,9 @@
 """A data set on disk: splits, vocabulary, digest. Captions are read, features stay in a memory map."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,34 @@ from harness.errors import HarnessError, suggest
 _SAMPLED_ROWS = 64  # feature rows of a split that its digest covers
 
 
-@dataclass(frozen=True)
 class Captions:
-    """Word numbers with a start and an end: caption i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """Word numbers with a start and an end: caption i is `ids[offsets[i]:offsets[i + 1]]`.
 
-    ids: np.ndarray  # int32 (words of all captions,)
-    offsets: np.ndarray  # int64 (captions + 1,)
+    ids: int32 (words of all captions,). offsets: int64 (captions + 1,).
+    """
+
+    def __init__(self, ids: np.ndarray, offsets: np.ndarray) -> None:
+        self._count = len(offsets) - 1
+        self._arrays: Callable[[], tuple[np.ndarray, np.ndarray]] = lambda: (ids, offsets)
+
+    @classmethod
+    def later(cls, count: int, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> "Captions":
+        """`count` captions whose (ids, offsets) are made when they are first asked for: who looks at the pairs alone
+        does not wait for a tokenizer."""
+        captions = cls.__new__(cls)
+        captions._count, captions._arrays = count, cache(make)
+        return captions
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return self._count
+
+    @property
+    def ids(self) -> np.ndarray:
+        return self._arrays()[0]
+
+    @property
+    def offsets(self) -> np.ndarray:
+        return self._arrays()[1]
 
     @property
     def lengths(self) -> np.ndarray:
@@ -44,16 +63,25 @@ class Captions:
 
     def replaced(self, rows: np.ndarray, by: "Captions") -> "Captions":
         """These captions with the distinct `rows` (n,) exchanged for the n captions of `by`, in that order."""
-        source = np.arange(len(self))
-        source[rows] = len(self) + np.arange(len(by))
-        offsets = np.concatenate((self.offsets, len(self.ids) + by.offsets[1:]))
-        return Captions(np.concatenate((self.ids, by.ids)), offsets).chosen(source)
+
+        def make() -> tuple[np.ndarray, np.ndarray]:
+            source = np.arange(len(self))
+            source[rows] = len(self) + np.arange(len(by))
+            offsets = np.concatenate((self.offsets, len(self.ids) + by.offsets[1:]))
+            return _rows_of(np.concatenate((self.ids, by.ids)), offsets, source)
+
+        return Captions.later(len(self), make)
 
     def chosen(self, rows: np.ndarray) -> "Captions":
         """The captions `rows` (n,), in that order."""
-        first, lengths = self.offsets[rows], self.lengths[rows]
-        offsets = np.concatenate(([0], np.cumsum(lengths)))
-        return Captions(self.ids[np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)], offsets)
+        return Captions.later(len(rows), lambda: _rows_of(self.ids, self.offsets, rows))
+
+
+def _rows_of(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, offsets) of the captions `rows` (n,)."""
+    first, lengths = offsets[rows], np.diff(offsets)[rows]
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    return ids[np.arange(ends[-1]) + np.repeat(first - ends[:-1], lengths)], ends
 
 
 @dataclass(frozen=True)
@@ -85,11 +113,10 @@ class Split:
         if count is None or count >= len(self.regions):
             return self
         captions = count * (len(self.captions) // len(self.regions))
-        offsets = self.captions.offsets[: captions + 1]
         return replace(
             self,
             regions=self.regions[:count],
-            captions=Captions(self.captions.ids[: offsets[-1]], offsets),
+            captions=self.captions.chosen(np.arange(captions)),
             texts=self.texts[:captions],
             image_of_caption=self.image_of_caption[:captions],
             image_ids=self.image_ids[:count],
@@ -101,6 +128,7 @@ class Dataset:
 
     def __init__(self, name: str, folder: Path, card: DatasetCard) -> None:
         self.name, self.folder, self.card = name, folder, card
+        self.tell: Callable[[float], None] = lambda share: None  # how far a long tokenising is, now and then
         self._splits: dict[str, Split] = {}
         self._texts: dict[str, tuple[list[str], list[str] | None]] = {}
 
@@ -162,11 +190,15 @@ class Dataset:
 
     def captions_of(self, texts: Sequence[str]) -> Captions:
         """Any texts as captions of this data set, as its own are: tokens, cached, and their word numbers."""
-        return Captions(*caption_ids(cached_tokens(texts, self.folder), self.vocabulary))
+        if self.vocabulary_file or not self.has("train"):
+            _ = self.vocabulary  # costs nothing, and says now what is wrong with it
+        return Captions.later(
+            len(texts), lambda: caption_ids(cached_tokens(texts, self.folder, self.tell), self.vocabulary)
+        )
 
     def tokens(self, split: str) -> Tokens:
         """The split's tokens, from the cache where there is one."""
-        return cached_tokens(self.texts(split)[0], self.folder)
+        return cached_tokens(self.texts(split)[0], self.folder, self.tell)
 
     def _open(self, name: str) -> Split:
         texts, ids = self.texts(name)

@@ -38,10 +38,14 @@ class PixelDataset(Dataset):
 
     def captions_of(self, texts: Sequence[str]) -> Captions:
         """The texts in the backbone's tokens; not cached, its tokenizer does thousands of captions a second."""
-        coded = self._tokenise(texts)
-        lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
-        ids = np.fromiter(chain.from_iterable(coded), dtype=np.int32, count=int(lengths.sum()))
-        return Captions(ids, np.concatenate(([0], np.cumsum(lengths))))
+
+        def make() -> tuple[np.ndarray, np.ndarray]:
+            coded = self._tokenise(texts)
+            lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
+            ids = np.fromiter(chain.from_iterable(coded), dtype=np.int32, count=int(lengths.sum()))
+            return ids, np.concatenate(([0], np.cumsum(lengths)))
+
+        return Captions.later(len(texts), make)
 
     def _images(self, files: layout.SplitFiles, captions: int) -> np.ndarray:
         pixels = self._pixels(files)

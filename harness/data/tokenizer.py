@@ -18,9 +18,11 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 ABBREVIATIONS_FILE = Path(__file__).with_name("punkt_abbreviations.txt")
 CACHE_FOLDER = ".cache"
+_TELL_EVERY = 2_000
 
 
 def abbreviations() -> frozenset[str]:
@@ -58,9 +60,14 @@ class Tokens:
     offsets: np.ndarray  # int64 (captions + 1,)
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> "Tokens":
+    def of(cls, texts: Sequence[str], tell: Callable[[float], None] = lambda share: None) -> "Tokens":
+        """tell: given the share that is done, every few thousand captions (4,000 a second on one core)."""
         number: dict[str, int] = {}
-        coded = [[number.setdefault(token, len(number)) for token in tokenize(text)] for text in texts]
+        coded: list[list[int]] = []
+        for place, text in enumerate(texts):
+            if place % _TELL_EVERY == 0:
+                tell(place / len(texts))
+            coded.append([number.setdefault(token, len(number)) for token in tokenize(text)])
         lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
         codes = np.fromiter(chain.from_iterable(coded), dtype=np.int32, count=int(lengths.sum()))
         return cls(list(number), codes, np.concatenate(([0], np.cumsum(lengths))))
@@ -78,22 +85,40 @@ def _cache_key(texts: Sequence[str]) -> str:
     return digest.hexdigest()[:32]
 
 
-def cached_tokens(texts: Sequence[str], folder: Path) -> Tokens:
-    """`Tokens.of(texts)`, kept in folder/.cache under a hash of the content.
+def cached_tokens(texts: Sequence[str], folder: Path, tell: Callable[[float], None] = lambda share: None) -> Tokens:
+    """`Tokens.of(texts, tell)`, kept in folder/.cache under a hash of the content.
 
-    Processes that start at once may each tokenise; the files they write are equal, and appear whole or not at all. A
-    folder that cannot be written is used without a cache.
+    Of processes that start at once, one tokenises and the others wait for it. The lock is the system's: it goes with
+    the process that holds it. A folder that cannot be written is used without a cache.
     """
     path = folder / CACHE_FOLDER / f"tokens-{_cache_key(texts)}.npz"
+    kept = _kept(path)
+    if kept is not None:
+        return kept
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        pass  # a folder that cannot be written, or a disk without locks: each process tokenises
+    try:
+        kept = _kept(path)
+        if kept is None:
+            kept = Tokens.of(texts, tell)
+            _store(kept, path)
+        return kept
+    finally:
+        lock.release()
+
+
+def _kept(path: Path) -> Tokens | None:
+    """The tokens of a cache file; None where there is none, or a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             words = bytes(stored["words"]).decode().split("\n") if len(stored["words"]) else []
             return Tokens(words, stored["codes"], stored["offsets"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # no cache yet, or a damaged one: made anew
-    tokens = Tokens.of(texts)
-    _store(tokens, path)
-    return tokens
+        return None
 
 
 def _store(tokens: Tokens, path: Path) -> None:

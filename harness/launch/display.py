@@ -111,8 +111,8 @@ class Display:
         """Without a terminal: a line per epoch."""
         for cell in active:
             beat = cell.heartbeat()
-            at = (beat.get("piece", 0), beat.get("epoch", 0))
-            if "epoch" in beat and self._epochs.get(cell) != at:
+            at = (beat.get("piece", -1), beat.get("epoch", -1))
+            if ("epoch" in beat or "tokenised" in beat) and self._epochs.get(cell) != at:
                 self._epochs[cell] = at
                 self.console.print(f"        {cell.name.ljust(self._width)}  {describe(beat)}", highlight=False)
 
@@ -137,7 +137,7 @@ class Display:
 def describe(beat: dict[str, Any]) -> str:
     """A heartbeat in words: position, loss, dev rSum, time left."""
     if "epoch" not in beat:
-        return "preparing"
+        return f"tokenising captions, {beat['tokenised']:.0%}" if "tokenised" in beat else "preparing"
     piece = f"piece {beat['piece'] + 1}/{beat['pieces']} " if beat["pieces"] > 1 else ""
     words = [f"{piece}epoch {beat['epoch'] + 1}/{beat['epochs']} step {beat['step']}/{beat['steps']}"]
     if beat.get("loss") is not None:

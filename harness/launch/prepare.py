@@ -42,7 +42,7 @@ def refuse_protocols(cell: PlannedCell, dataset: "Dataset") -> None:
 
 
 def prepare_data(cells: Sequence[PlannedCell], root: Path) -> None:
-    """Open every dataset of a grid, which also fills the token caches; the embedded benchmark is built if absent.
+    """Open every dataset of a grid; the embedded benchmark is built if absent. Captions are tokenised by the workers.
 
     Raises:
         HarnessError: data are missing, noise does not fit them, or the test split cannot be scored as is asked.

@@ -8,6 +8,7 @@ import datetime
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,6 +107,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
             "changed; delete it, and the command that made it writes it anew; a changed run has a folder of its own"
         )
     dataset = open_for(run, data)
+    dataset.tell = partial(_tell_tokenising, claim, stop)
     resident.reset_peak()
     hooks: dict[str, Any] = {} if claim is None else {"report": claim.report, "guard": claim.verify}
     trainer = Trainer(run, dataset, cell, machine, **hooks, stop=stop.is_set)
@@ -165,6 +167,14 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
     )
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):  # a done cell is never continued
         cell.path(name).unlink(missing_ok=True)
+
+
+def _tell_tokenising(claim: Claim | None, stop: StopSignal, share: float) -> None:
+    """Said of a large data set's first reading. One process alone stops there; several stop at one step."""
+    if claim is not None:
+        claim.report(tokenised=share)
+    if stop.is_set() and world() == 1:
+        raise Interrupted
 
 
 def score_test(
