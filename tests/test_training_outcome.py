@@ -15,6 +15,8 @@ from harness.ledger import Cell, Ledger
 from harness.training import Machine, work
 from harness.training.history import LabelHistory, read_history
 from harness.training.pairs import training_pairs
+from harness.training.rescore import finished_twin
+from harness.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +101,52 @@ def test_a_torn_history_begins_anew(tmp_path: Path) -> None:
         assert read_history(tmp_path / "h.npy", kept) is not None
         assert read_history(tmp_path / "h.npy", [{"epoch": 1, "history": crc + 1}]) is None
     assert read_history(tmp_path / "nothing.npy", kept) is None
+
+
+def test_a_run_with_other_protocols_is_scored_and_not_trained(
+    tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of `evaluation.protocols` selects: what another run has trained is taken over, byte for byte."""
+    first = finished(tmp_path, CRCL + "[run.evaluation]\nprotocols = []\n", toy_data)
+    grid = write_grid(tmp_path, CRCL)
+    monkeypatch.setattr(Trainer, "fit", lambda self: pytest.fail("trained again"))
+    [planned] = load_grid(grid).cells
+    second = Ledger(tmp_path / "runs").add(planned.entry("toy"))
+    assert second.fingerprint != first.fingerprint
+    assert work(second, toy_data, Machine()) == "done", second.failure()
+    before, after = first.result(), second.result()
+    assert before is not None
+    assert after is not None
+    assert before["test"] == {}
+    assert list(after["test"]) == ["full"]
+    changed = {key for key in after if key not in before or before[key] != after[key]}
+    assert changed <= {"fingerprint", "finished", "test", "files", "seal"}
+    assert second.rows() == first.rows()
+    for name in ("labels.npy", "label_history.npy", "model.safetensors", "noise.npy", "pairs.npz"):
+        assert second.path(name).read_bytes() == first.path(name).read_bytes()
+    assert second.path("ranks.npz").exists()
+
+
+def test_the_test_figures_are_those_of_a_run_trained_so(tmp_path: Path, toy_data: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    trained = finished(tmp_path / "a", CRCL, toy_data).result()
+    finished(tmp_path / "b", CRCL + "[run.evaluation]\nprotocols = []\n", toy_data)
+    scored = finished(tmp_path / "b", CRCL, toy_data).result()
+    assert trained is not None
+    assert scored is not None
+    assert scored["test"] == trained["test"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CRCL.replace("[axes]\n", "[axes]\nseed = [3]\n") + "[run.evaluation]\nprotocols = []\n",
+        CRCL + "[run.evaluation]\ndev_images = 5\nprotocols = []\n",
+    ],
+)
+def test_a_run_that_differs_in_more_is_no_twin(text: str, tmp_path: Path, toy_data: Path) -> None:
+    finished(tmp_path, text, toy_data)
+    [planned] = load_grid(write_grid(tmp_path, CRCL)).cells
+    cell = Ledger(tmp_path / "runs").add(planned.entry("toy"))
+    assert finished_twin(cell, open_dataset("toy", toy_data)) is None

@@ -91,7 +91,7 @@ def score_winner(cell: Cell, sweep: Sweep, values: Values, data: Path, machine: 
     run = resolve_run(laid_over(sweep.base, values), f"{sweep.path}: the winner")
     device = machine.torch_device()
     backbones = [backbone.to(device) for backbone in load_networks(network)]
-    return score_test(backbones, open_for(run, data), run, device)[0][0]
+    return score_test(backbones, open_for(run, data), run, device)[0]["test"]
 
 
 def best_toml(sweep: Sweep, best: TrialRow, values: Values) -> str:

@@ -27,6 +27,7 @@ from harness.training import resident
 from harness.training.data import open_for, test_protocols
 from harness.training.machine import Machine, environment
 from harness.training.passes import score_pairs
+from harness.training.rescore import finished_twin, take_over
 from harness.training.stopping import Interrupted, StopSignal
 from harness.training.trainer import Trainer
 
@@ -108,6 +109,8 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
         )
     dataset = open_for(run, data)
     dataset.tell = partial(_tell_tokenising, claim, stop)
+    if _taken_over(cell, run, dataset, machine, claim):
+        return
     resident.reset_peak()
     hooks: dict[str, Any] = {} if claim is None else {"report": claim.report, "guard": claim.verify}
     trainer = Trainer(run, dataset, cell, machine, **hooks, stop=stop.is_set)
@@ -117,7 +120,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
     if claim is not None:
         claim.verify()
     backbones = [network.backbone for network in trainer.networks]
-    (test, ranks), *alone = score_test(backbones, dataset, run, trainer.device)
+    scored, ranks = score_test(backbones, dataset, run, trainer.device)
     seen = score_pairs(
         backbones, trainer.reader, trainer.pairs.clean, batch_size=run.schedule.batch_size, seed=run.seed,
         device=trainer.device, tau=getattr(trainer.method, "tau", None), stop=stop.is_set,
@@ -130,7 +133,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
             f"{dataset.folder}: the data changed while this run trained, and its figures would be of neither state; "
             "bring the old data back to finish it, or `harness run GRID --retrain` trains it on the new"
         )
-    if test:
+    if ranks:
         write_arrays(cell.path("ranks.npz"), ranks)
     write_arrays(cell.path("pairs.npz"), seen)
     save_networks(cell.path("model.safetensors"), backbones)
@@ -140,12 +143,11 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
     cell.write_result(
         {
             "fingerprint": cell.fingerprint,
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "finished": _now(),
             "selection": run.evaluation.selection,
             "best": {"piece": best.piece, "epoch": best.epoch, "epochs": best.epochs, "dev/rsum": best.rsum},
             "dev": best.dev,
-            "test": test,
-            **({"networks": [{"test": metrics} for metrics, _ in alone]} if alone else {}),
+            **scored,
             "labels": label_report,
             "noise": {"realised_rate": trainer.pairs.realised_rate, "sha256": trainer.data["training pairs"]},
             "dataset": {
@@ -165,8 +167,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
             "parameters": sum(p.numel() for backbone in backbones for p in backbone.parameters()),
         }
     )
-    for name in ("checkpoint.pt", "checkpoint.previous.pt"):  # a done cell is never continued
-        cell.path(name).unlink(missing_ok=True)
+    _drop_checkpoints(cell)
 
 
 def _tell_tokenising(claim: Claim | None, stop: StopSignal, share: float) -> None:
@@ -177,17 +178,39 @@ def _tell_tokenising(claim: Claim | None, stop: StopSignal, share: float) -> Non
         raise Interrupted
 
 
+def _taken_over(cell: Cell, run: RunSpec, dataset: Dataset, machine: Machine, claim: Claim | None) -> bool:
+    """Whether a finished run with other test protocols alone gave this one its training. All ranks hear of it."""
+    twin = None if claim is None else finished_twin(cell, dataset)
+    if twin is not None:
+        device = machine.torch_device()
+        take_over(cell, twin, _now(), lambda networks: score_test(networks, dataset, run, device))
+        print(f"scored anew: the training is that of {twin.fingerprint}, which had other test protocols")
+        _drop_checkpoints(cell)
+    return bool(broadcast(twin is not None))
+
+
+def _drop_checkpoints(cell: Cell) -> None:
+    """A done cell is never continued."""
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        cell.path(name).unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
 def score_test(
     backbones: Sequence[Backbone], dataset: Dataset, run: RunSpec, device: Any
-) -> list[tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]]:
-    """The test split scored once, by the mean of the networks' similarities: protocol -> metrics, and the ranks behind
-    them. Of several networks, each alone behind that.
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The test split scored once: of `schema.Result` the keys "test", by the mean of the networks' similarities, and
+    "networks", each of several alone; and the ranks behind "test".
 
     A run with `evaluation.protocols = []` (a trial of a search) leaves the test split alone.
     """
     names = test_protocols(run, dataset)
     if not names:
-        return [({}, {})]
+        return {"test": {}}, {}
     split = dataset.split("test")
-    matrices = scoring.score_matrices(backbones, split, device)
-    return [protocols.measure_all(scores, split.image_of_caption, names) for scores in matrices]
+    matrices = scoring.score_matrices([backbone.to(device) for backbone in backbones], split, device)
+    (test, ranks), *alone = [protocols.measure_all(scores, split.image_of_caption, names) for scores in matrices]
+    return {"test": test, **({"networks": [{"test": metrics} for metrics, _ in alone]} if alone else {})}, ranks
