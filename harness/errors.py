@@ -8,6 +8,10 @@ class HarnessError(Exception):
     """Bad input. The message says where, what, what is accepted and what to do next, in one line."""
 
 
+class Diverged(HarnessError):
+    """A loss, score or cost is no longer a finite number: the network diverged, or its data were not finite."""
+
+
 def suggest(word: str, accepted: Iterable[str]) -> str:
     """The end of a message about an unknown name: what was probably meant and what is accepted.
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from pictures import rows_for, write_captions
 
-from harness.data.build.captions import Item, read_captions
+from harness.data.build.captions import Item, read_manifest
 from harness.errors import HarnessError
 
 
 def refuses(file: Path, *parts: str, **options: int) -> None:
     with pytest.raises(HarnessError) as told:
-        read_captions(file, **options)  # type: ignore[arg-type]
+        read_manifest(file, **options)  # type: ignore[arg-type]
     message = str(told.value)
     assert "\n" not in message
     assert str(file) in message
@@ -29,7 +29,7 @@ def test_reads_splits_in_order_of_first_appearance(tmp_path: Path) -> None:
         ("a.png", "dev", "again"),
         ("c.png", "test", "x"),
     ]
-    manifest = read_captions(write_captions(tmp_path / "c.csv", rows))
+    manifest = read_manifest(write_captions(tmp_path / "c.csv", rows))
     assert manifest.splits == {
         "train": [Item("b.png", ("one", 'two, "quoted"'))],
         "dev": [Item("a.png", ("first line second", "again"))],
@@ -39,7 +39,7 @@ def test_reads_splits_in_order_of_first_appearance(tmp_path: Path) -> None:
 
 
 def test_without_test_rows_dev_doubles_as_test(tmp_path: Path) -> None:
-    manifest = read_captions(write_captions(tmp_path / "c.csv", rows_for({"train": 2, "dev": 1})))
+    manifest = read_manifest(write_captions(tmp_path / "c.csv", rows_for({"train": 2, "dev": 1})))
     assert manifest.test_from == "dev"
     assert list(manifest.splits) == ["train", "dev"]
 
@@ -47,23 +47,23 @@ def test_without_test_rows_dev_doubles_as_test(tmp_path: Path) -> None:
 def test_extra_columns_and_byte_order_mark_are_fine(tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
     file.write_text("\ufeffid,image,caption,split\n1,a.png,hello,train\n2,b.png,there,dev\n", encoding="utf-8")
-    assert read_captions(file).splits["train"] == [Item("a.png", ("hello",))]
+    assert read_manifest(file).splits["train"] == [Item("a.png", ("hello",))]
 
 
 def test_digest_tells_captions_apart(tmp_path: Path) -> None:
     rows = rows_for({"train": 2, "dev": 1})
-    first = read_captions(write_captions(tmp_path / "a.csv", rows)).digest()
-    assert read_captions(write_captions(tmp_path / "b.csv", rows)).digest() == first
+    first = read_manifest(write_captions(tmp_path / "a.csv", rows)).digest()
+    assert read_manifest(write_captions(tmp_path / "b.csv", rows)).digest() == first
     rows[0] = (*rows[0][:2], "another caption")
-    assert read_captions(write_captions(tmp_path / "c.csv", rows)).digest() != first
+    assert read_manifest(write_captions(tmp_path / "c.csv", rows)).digest() != first
 
 
 def test_wrong_columns(tmp_path: Path) -> None:
-    file = write_captions(tmp_path / "c.csv", [("a", "train", "x")], header=("file", "split", "text"))
-    refuses(file, "line 1: no column image, caption among: file, split, text", "accepted:")
+    file = write_captions(tmp_path / "c.csv", [("a", "train", "x")], header=("files", "split", "words"))
+    refuses(file, "line 1: no column image and no column caption among: files, split, words", "accepted:")
     empty = tmp_path / "empty.csv"
     empty.write_text("")
-    refuses(empty, "line 1: no column image, split, caption among: (none)")
+    refuses(empty, "an empty file", "accepted: a table with a header")
 
 
 def test_unknown_split_names_the_line(tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def test_image_in_two_splits_names_both_lines(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("row", [("a.png", "train", "  "), ("", "train", "x"), ("a.png", "", "x")])
+@pytest.mark.parametrize("row", [("a.png", "train", "  "), ("", "train", "x"), ("n.png", "", "x")])
 def test_empty_cells_name_the_line(tmp_path: Path, row: tuple[str, str, str]) -> None:
     rows = [*rows_for({"train": 1, "dev": 1}, captions=1), row]
-    refuses(write_captions(tmp_path / "c.csv", rows), "line 4", "image, split and caption are needed")
+    refuses(write_captions(tmp_path / "c.csv", rows), "line 4", "needed" if row[1] else "no split, and others have one")
 
 
 def test_a_short_row_names_the_line(tmp_path: Path) -> None:
@@ -95,8 +95,9 @@ def test_a_short_row_names_the_line(tmp_path: Path) -> None:
 def test_uneven_counts_say_the_way_out_and_it_works(tmp_path: Path) -> None:
     rows = [*rows_for({"train": 2, "dev": 1}, captions=3), ("0.png", "train", "a fourth")]
     file = write_captions(tmp_path / "c.csv", rows)
-    refuses(file, "'1.png' has 3 captions, '0.png' has 4", "--captions-per-image 3")
-    manifest = read_captions(file, captions_per_image=2)
+    assert [len(item.captions) for item in read_manifest(file).items()] == [4, 3, 3]
+    assert read_manifest(file).captions_per_image is None
+    manifest = read_manifest(file, captions_per_image=2)
     assert [item.captions for item in manifest.items()] == [
         (f"caption 0 of picture {n}", f"caption 1 of picture {n}") for n in range(3)
     ]
@@ -106,7 +107,7 @@ def test_uneven_counts_say_the_way_out_and_it_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("absent", ["train", "dev"])
 def test_train_and_dev_are_needed(tmp_path: Path, absent: str) -> None:
     counts = {name: 1 for name in ("train", "dev", "test") if name != absent}
-    refuses(write_captions(tmp_path / "c.csv", rows_for(counts)), f"no row has split '{absent}'")
+    refuses(write_captions(tmp_path / "c.csv", rows_for(counts)), f"no image in split '{absent}', no row has it")
 
 
 def test_no_file_no_rows_no_text(tmp_path: Path) -> None:

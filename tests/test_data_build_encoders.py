@@ -58,7 +58,7 @@ def test_efficientnet_is_surest_with_its_own_scaling(shared: Path) -> None:
     """The Lite weights go with (pixel - 127) / 128: ImageNet's figures make class probabilities flatter."""
     network = open_encoder("efficientnet-lite0").network
     photographs = Pictures(shared / "data/flickr8k/images.zip")
-    names = sorted(photographs._members)[:24]
+    names = sorted(photographs._source._names._exact)[:24]  # type: ignore[attr-defined]
     seen = torch.from_numpy(np.stack([photographs.load(name, 192) for name in names])).permute(0, 3, 1, 2).float()
     imagenet = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1) * 255
     with torch.inference_mode():

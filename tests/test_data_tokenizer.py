@@ -119,7 +119,7 @@ def test_of_processes_that_start_at_once_one_tokenises(tmp_path: Path, monkeypat
     """The others wait for it, and read what it wrote."""
     made: list[int] = []
     of = Tokens.of
-    monkeypatch.setattr(Tokens, "of", lambda texts, tell: made.append(1) or of(texts, tell))
+    monkeypatch.setattr(Tokens, "of", lambda *given: made.append(1) or of(*given))
     threads = [threading.Thread(target=cached_tokens, args=(CAPTIONS * 500, tmp_path)) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from harness.audit.thumbnails import _Small
+from harness.audit.thumbnails import small
 from harness.data.build.pictures import Pictures
 from harness.errors import HarnessError
 from harness.printing.markdown import markdown
@@ -44,14 +44,14 @@ def test_a_picture_outside_its_folder_is_refused(tmp_path: Path, name: str) -> N
         Pictures(folder).check([name])
     with pytest.raises(HarnessError, match="leads out of the folder"):
         Pictures(folder).load(name, 4)
-    assert _Small(folder).small(name, 4) is None  # a page goes without
+    assert small(Pictures(folder), name, 4) is None  # a page goes without
 
 
 def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(HarnessError, match=r"'pipe.png' is no regular file"):
         Pictures(tmp_path).check(["pipe.png"])
-    assert _Small(tmp_path).small("pipe.png", 4) is None
+    assert small(Pictures(tmp_path), "pipe.png", 4) is None
 
 
 def test_nothing_is_unpickled() -> None:

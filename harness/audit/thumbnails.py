@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from harness.data import Dataset, layout
-from harness.data.build.extras import require
 from harness.data.build.pictures import Pictures
 from harness.data.build.twemoji import NAME as TWEMOJI
+from harness.data.extras import require
 from harness.errors import HarnessError
 
-ENDINGS = ("", ".jpg", ".jpeg", ".png")  # an id may be the file's name without its ending
 QUALITY = 80  # JPEG's: about 5 kB for 160 x 107 pixels
 
 
@@ -64,8 +63,8 @@ def thumbnails(dataset: Dataset, images: Path | None) -> Thumbnails:
 
 
 def _from_files(source: Path, ids: list[str], name: str) -> Thumbnails:
-    pictures = _Small(source)
-    return Thumbnails(lambda image, side: pictures.small(ids[image], side), name)
+    pictures = Pictures(source)
+    return Thumbnails(lambda image, side: small(pictures, ids[image], side), name)
 
 
 def _from_pixels(path: Path, images: int) -> Thumbnails:
@@ -82,18 +81,9 @@ def _from_pixels(path: Path, images: int) -> Thumbnails:
     return Thumbnails(load, path.name)
 
 
-class _Small(Pictures):
-    """Pictures in their own proportions, where `load` squeezes them to a square for an encoder."""
-
-    def small(self, name: str, side: int) -> Any:
-        """At most `side` pixels wide and high; None where there is no such picture, or a damaged one."""
-        for ending in ENDINGS:
-            try:
-                with self._open(name + ending) as file, self._image.open(file) as picture:
-                    picture.draft("RGB", (side, side))
-                    upright = self._on_white(picture)
-            except Exception:  # Pillow's readers raise whatever the damage leads to
-                continue
-            upright.thumbnail((side, side))
-            return upright
+def small(pictures: Pictures, name: str, side: int) -> Any:
+    """At most `side` pixels wide and high; None where there is no such picture, or a damaged one."""
+    try:
+        return pictures.upright(name, side)
+    except Exception:  # Pillow's readers raise whatever the damage leads to
         return None

@@ -15,12 +15,17 @@ def command() -> None:
 
 
 @command.command("build")
-@click.argument("benchmark", required=False, metavar="[twemoji]")
-@click.option("--images", type=click.Path(path_type=Path), help="A folder or zip archive of pictures.")
+@click.argument("name", required=False, metavar="[twemoji]")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="A folder, zip archive or tar of pictures; not needed where the captions bring them.",
+)
 @click.option(
     "--captions",
     type=click.Path(path_type=Path),
-    help="A CSV file with the columns image, split (train, dev or test), caption.",
+    help="A table (CSV, TSV) with columns such as image and caption, split if there is one; or Flickr's captions.txt, "
+    "*.token or results.csv, Karpathy's or COCO's JSON, metadata.jsonl, webdataset, parquet, a Hugging Face dataset.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to make, best in the data folder: data/NAME.")
 @click.option(
@@ -50,18 +55,30 @@ def command() -> None:
 @click.option(
     "--licence", default="not stated", show_default=True, help="Licence of the pictures, for the card of the data set."
 )
+@click.option(
+    "--benchmark", is_flag=True,
+    help="The pairs count as right, so that noise may be put among them. Without it they are as they were found.",
+)  # fmt: skip
+@click.option(
+    "--tokenizer", default="words", show_default=True,
+    help="words; characters, for languages without spaces; ids; or a transformers tokenizer by hub name or folder.",
+)  # fmt: skip
+@click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that are missing or damaged, and say which.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="How many pictures are encoded at once.  [default: 16]")
 @click.option("--device", help="auto, cpu, cuda or mps.  [default: auto; twemoji: cpu]")
 @click.option("--overwrite", is_flag=True, help="Replace a finished build, or an unfinished one with other settings.")
 @options.data
 def build(
-    benchmark: str | None,
+    name: str | None,
     images: Path | None,
     captions: Path | None,
     out: Path | None,
     captions_per_image: int | None,
     test_from: str,
     licence: str,
+    benchmark: bool,
+    tokenizer: str,
+    skip_unreadable: bool,
     overwrite: bool,
     data: Path,
     **recipe: str | int | None,
@@ -75,17 +92,17 @@ def build(
 
     given = {name: value for name, value in recipe.items() if value is not None}
     sources = {"--images": images, "--captions": captions, "--out": out}
-    if benchmark is not None:
-        if benchmark != "twemoji":
-            raise HarnessError(f"data build {benchmark}: unknown; accepted: twemoji, or --images, --captions and --out")
-        if refused := [name for name, value in sources.items() if value is not None]:
+    if name is not None:
+        if name != "twemoji":
+            raise HarnessError(f"data build {name}: unknown; accepted: twemoji, or --images, --captions and --out")
+        if refused := [option for option, value in sources.items() if value is not None]:
             raise HarnessError(
                 f"data build twemoji: does not take {', '.join(refused)}; it is built in --data, here {data}"
             )
         build_twemoji(data, replace(RECIPE, **given), overwrite=overwrite, say=click.echo)  # type: ignore[arg-type]
         return
-    if images is None or captions is None or out is None:
-        absent = ", ".join(name for name, value in sources.items() if value is None)
+    if captions is None or out is None:
+        absent = ", ".join(option for option, value in sources.items() if value is None)
         raise HarnessError(
             f"data build: {absent} missing; accepted: --images DIR|ZIP --captions FILE.csv --out DIR, or "
             "`harness data build twemoji`"
@@ -98,6 +115,9 @@ def build(
         captions_per_image=captions_per_image,
         test_from=test_from,
         licence=licence,
+        benchmark=benchmark,
+        tokenizer=tokenizer,
+        skip_unreadable=skip_unreadable,
         overwrite=overwrite,
         say=click.echo,
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import HarnessError
+from harness.spec import RunSpec
 
 Count = Annotated[int, Field(ge=1)]
 CARD_FILE = "card.json"
@@ -31,6 +32,7 @@ class DatasetCard(BaseModel):
     dev_images: Count | None = None  # model selection uses this many of the first dev images; None: all
     protocols: list[str] = ["full"]  # evaluation protocols for the test split
     noise: Literal["synthetic", "real"] = "synthetic"
+    tokenizer: str = "words"  # or "characters", "ids" (numbers as they stand), or a transformers tokenizer
     source: str = ""
     licence: str = ""
     if_missing: str = ""  # the next step, printed when files are missing
@@ -53,6 +55,22 @@ class DatasetCard(BaseModel):
             raise HarnessError(
                 f"{path}: {where}: {first['msg']}; mend the file or build it again (`harness data build`)"
             ) from None
+
+    def refuse_noise(self, run: RunSpec, where: str) -> None:
+        """HarnessError where a run would put noise among the real noise of this data set, or asks what nobody knows."""
+        if self.noise != "real":
+            return
+        if run.noise.parameters.get("rate") and not getattr(run.noise.cls, "on_real", False):
+            raise HarnessError(
+                f"{where}: noise = {run.noise.name!r}: the pairs of {self.name} are as they were found, wrong ones "
+                'among them, and this would add others; accepted: noise = "none"; to measure how many wrong pairs are '
+                'found, noise = { name = "planted", rate = 0.05 }; for a benchmark, whose pairs count as right, '
+                f'"noise": "synthetic" in its {CARD_FILE}, or `harness data build --benchmark`'
+            )
+        if run.oracle:
+            raise HarnessError(
+                f"{where}: oracle: nobody knows which pairs of {self.name} are wrong; accepted: false; remove oracle"
+            )
 
 
 _SCAN_LICENCE = "features: see SCAN; pictures and captions: terms of their owners, research use"

@@ -63,7 +63,7 @@ def check_dataset(
             if copies > 1:
                 findings.append(_copies(split, copies, hashes))
             images[split_name] = hashes[::copies]
-            findings += [_captions(split), _coverage(dataset, split)]
+            findings += [_captions(split), _repeats(split), _coverage(dataset, split)]
             pixels = layout.split_files(dataset.folder, split_name).pixels
             if pixels.is_file():
                 findings.append(_pixels(split, layout.open_pixels(pixels)))
@@ -82,8 +82,11 @@ def check_dataset(
 
 def _protocols(dataset: Dataset, fit: Callable[[str, int], object]) -> Iterator[Finding]:
     """Whether the test split can be scored as the card says."""
-    if "test" in dataset.splits:
-        images, faults = len(dataset.split("test").regions), []
+    try:
+        images, faults = len(dataset.split("test").regions) if "test" in dataset.splits else 0, []
+    except HarnessError:
+        return  # told above
+    if images:
         for name in dataset.card.protocols:
             try:
                 fit(name, images)
@@ -122,6 +125,24 @@ def _scan(features: np.ndarray) -> tuple[list[int], list[int], list[bytes]]:
     return bad, empty, hashes
 
 
+def why_not_finite(dataset: Dataset) -> str:
+    """The first feature row that holds NaN or infinity, in a sentence; empty where all are finite."""
+    for name in dataset.splits:
+        path = layout.split_files(dataset.folder, name).features
+        features = layout.open_features(path)
+        rows = max(1, CHUNK_BYTES // features[0].nbytes)
+        for start in range(0, len(features), rows):
+            finite = np.isfinite(features[start : start + rows]).all(axis=(1, 2))
+            layout.release(features)
+            if not finite.all():
+                return (
+                    f"{path.parent}: row {start + int(finite.argmin())} of {path.name} is not finite, and nothing can "
+                    f"be learnt from it; `harness data check {dataset.name}` counts such rows; make them again, "
+                    "as float32 if they were float16"
+                )
+    return ""
+
+
 def _values(split: Split, features: np.ndarray, bad: list[int], empty: list[int]) -> Finding:
     wrong = f"{len(bad)} rows hold NaN or infinity, the first is row {bad[0]}" if bad else ""
     odd = f"{len(empty)} rows are all 0, the first is row {empty[0]}" if empty else ""
@@ -148,6 +169,18 @@ def _captions(split: Split) -> Finding:
         )
     text = f"{words.min()} to {words.max()} words, median {np.median(words):g}"
     return _finding(f"{split.name} captions", text, warning="; ".join(odd))
+
+
+def _repeats(split: Split) -> Finding:
+    """Captions that stand at several images: boilerplate, or a quote that swallowed a line."""
+    homes: dict[str, set[int]] = {}
+    for text, image in zip(split.texts, split.image_of_caption.tolist(), strict=True):
+        homes.setdefault(text, set()).add(image)
+    most = max(homes, key=lambda text: len(homes[text]))
+    times = len(homes[most])
+    several = sum(len(images) > 1 for images in homes.values())
+    odd = f"{most[:60]!r} stands at {times:,} images" if times > max(3, len(split.regions) // 1000) else ""
+    return _finding(f"{split.name} repeats", f"{several:,} captions stand at more than one image", warning=odd)
 
 
 def _coverage(dataset: Dataset, split: Split) -> Finding:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from harness.data import layout
 from harness.data.cards import CARD_FILE, CARDS, DatasetCard
-from harness.data.tokenizer import Tokens, cached_tokens
+from harness.data.tokenizer import WORDS, Tokens, cached_tokens
 from harness.data.vocabulary import Vocabulary, caption_ids
 from harness.errors import HarnessError, suggest
 
@@ -112,15 +113,8 @@ class Split:
         """The split with its first `count` images (all for None, or when it has no more)."""
         if count is None or count >= len(self.regions):
             return self
-        captions = count * (len(self.captions) // len(self.regions))
-        return replace(
-            self,
-            regions=self.regions[:count],
-            captions=self.captions.chosen(np.arange(captions)),
-            texts=self.texts[:captions],
-            image_of_caption=self.image_of_caption[:captions],
-            image_ids=self.image_ids[:count],
-        )
+        chosen = self.chosen(np.flatnonzero(self.image_of_caption < count))
+        return replace(chosen, regions=self.regions[:count], image_ids=self.image_ids[:count])
 
 
 class Dataset:
@@ -145,7 +139,10 @@ class Dataset:
     @cached_property
     def region_dim(self) -> int:
         """Length of a region's feature vector."""
-        return int(layout.open_features(layout.split_files(self.folder, self.splits[0]).features).shape[2])
+        for split in self.splits[:-1]:
+            with suppress(HarnessError):  # a damaged split is told where it is opened, and not at the others
+                return int(layout.open_features(layout.split_files(self.folder, split).features).shape[2])
+        return int(layout.open_features(layout.split_files(self.folder, self.splits[-1]).features).shape[2])
 
     @property
     def splits(self) -> list[str]:
@@ -180,7 +177,10 @@ class Dataset:
             files = layout.split_files(self.folder, split)
             if files.missing:
                 raise missing(self.name, self.folder, files.missing, self.card)
-            self._texts[split] = layout.read_captions(files.captions)
+            texts, ids = layout.read_captions(files.captions)
+            if not texts[-1]:
+                texts = layout.without_blank_end(texts, len(layout.open_features(files.features)))
+            self._texts[split] = texts, ids
         return self._texts[split]
 
     @property
@@ -192,32 +192,42 @@ class Dataset:
         """Any texts as captions of this data set, as its own are: tokens, cached, and their word numbers."""
         if self.vocabulary_file or not self.has("train"):
             _ = self.vocabulary  # costs nothing, and says now what is wrong with it
-        return Captions.later(
-            len(texts), lambda: caption_ids(cached_tokens(texts, self.folder, self.tell), self.vocabulary)
-        )
+        return Captions.later(len(texts), lambda: caption_ids(self._tokens(texts), self.vocabulary))
 
     def tokens(self, split: str) -> Tokens:
         """The split's tokens, from the cache where there is one."""
-        return cached_tokens(self.texts(split)[0], self.folder, self.tell)
+        return self._tokens(self.texts(split)[0])
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        return cached_tokens(texts, self.folder, self.tell, self.card.tokenizer)
 
     def _open(self, name: str) -> Split:
         texts, ids = self.texts(name)
         files = layout.split_files(self.folder, name)
-        regions = self._images(files, len(texts))
-        per_image = len(texts) // len(regions)
+        rows = self._rows(files)
+        named = layout.owners(files, len(rows), ids)
+        if named is None:
+            regions = self._distinct(rows, len(texts), files)
+            owner = np.arange(len(texts), dtype=np.int64) // (len(texts) // len(regions))
+            named = layout.read_ids(files, len(regions), len(texts), ids), owner
+        else:
+            regions = rows
         return Split(
             name=name,
             regions=regions,
             captions=self.captions_of(texts),
             texts=texts,
-            image_of_caption=np.arange(len(texts), dtype=np.int64) // per_image,
-            image_ids=layout.read_ids(files, len(regions), len(texts), ids),
+            image_of_caption=named[1],
+            image_ids=named[0],
         )
 
-    def _images(self, files: layout.SplitFiles, captions: int) -> np.ndarray:
-        """What stands for the split's distinct images: region features (images, R, D)."""
-        features = layout.open_features(files.features)
-        regions = layout.distinct_images(features, captions, self.card.captions_per_image, files.features)
+    def _distinct(self, rows: np.ndarray, captions: int, files: layout.SplitFiles) -> np.ndarray:
+        """One row per image, where the files do not say which image a caption belongs to."""
+        return layout.distinct_images(rows, captions, self.card.captions_per_image, files.features)
+
+    def _rows(self, files: layout.SplitFiles) -> np.ndarray:
+        """What stands for a split's images: region features (rows, R, D)."""
+        regions = layout.open_features(files.features)
         if regions.shape[2] != self.region_dim:
             raise HarnessError(
                 f"{files.features}: region features of {regions.shape[2]} numbers; accepted: "
@@ -246,6 +256,8 @@ class Dataset:
                 yield from sample_rows(path, layout.open_features(path))
         if self.vocabulary_file:
             yield "vocabulary", self.vocabulary_file.read_bytes()
+        if self.card.tokenizer != WORDS:
+            yield "tokenizer", self.card.tokenizer.encode()
 
 
 def sample_rows(path: Path, rows: np.ndarray) -> Iterator[tuple[str, bytes]]:

@@ -29,9 +29,11 @@ def image_descriptors(dataset: Dataset, split: str = "train") -> NDArray[np.floa
     Raises:
         HarnessError: the features are missing, or hold a value that is not finite.
     """
-    captions = len(dataset.texts(split)[0])  # says so when a file is missing
-    file = layout.split_files(dataset.folder, split).features
-    regions = layout.distinct_images(layout.open_features(file), captions, dataset.card.captions_per_image, file)
+    texts, ids = dataset.texts(split)  # says so when a file is missing
+    files = layout.split_files(dataset.folder, split)
+    file, regions = files.features, layout.open_features(files.features)
+    if layout.owners(files, len(regions), ids) is None:
+        regions = layout.distinct_images(regions, len(texts), dataset.card.captions_per_image, file)
     path = dataset.folder / CACHE_FOLDER / f"descriptors-{_key(file, regions)}.npy"
     try:
         return np.array(open_array(path))

@@ -1,6 +1,8 @@
 """The field's folder layout (SCAN, NCR): {train,dev,test,testall}_ims.npy, _caps.txt or _caps.tsv, _ids.txt.
 
-One file is ours: _pixels.npy, the pictures themselves, for a backbone that reads those.
+One file is ours: _pixels.npy, the pictures themselves, for a backbone that reads those. And a _caps.tsv whose ids are
+those of an _ids.txt with one id per image may give images any number of captions, in any order. NoW's captions, token
+ids, are a _caps_bpe.txt.
 
 Features stay in a memory map, also when they have 33 GB. Some published dev and test files hold one feature row per
 caption instead of one per image: those copies are recognised and left out by a stride, so nothing is read or copied for
@@ -49,8 +51,8 @@ def split_files(folder: Path, split: str) -> SplitFiles:
     """The files of `split`. "test" means testall where there is one: MS-COCO's 5,000 test images."""
     if split == "test" and (folder / "testall_ims.npy").is_file():
         split = "testall"
-    tsv = folder / f"{split}_caps.tsv"
-    captions = tsv if tsv.is_file() else folder / f"{split}_caps.txt"
+    candidates = [folder / f"{split}_{end}" for end in ("caps.tsv", "caps.txt", "caps_bpe.txt")]
+    captions = next((path for path in candidates if path.is_file()), candidates[1])
     features, ids, pixels = (folder / f"{split}_{end}" for end in ("ims.npy", "ids.txt", "pixels.npy"))
     return SplitFiles(features, captions, ids, pixels)
 
@@ -70,6 +72,16 @@ def read_text(path: Path) -> str:
 def read_lines(path: Path) -> list[str]:
     """Lines, stripped. One ends at \\n, \\r or \\r\\n only: a caption may hold other separators."""
     return [line.strip() for line in io.StringIO(read_text(path), newline=None)]
+
+
+def without_blank_end(lines: list[str], rows: int | None = None) -> list[str]:
+    """`lines` without the empty ones at their end. rows: of images; where given, only if the captions then share out
+    equally among them and do not now: an image's last caption may be empty."""
+    whole = list(lines)
+    while whole and not whole[-1]:
+        whole.pop()
+    shares = rows is None or (len(lines) % rows and whole and not len(whole) % rows)
+    return whole if shares else lines
 
 
 def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
@@ -159,9 +171,31 @@ def distinct_images(features: np.ndarray, captions: int, expected: int | None, p
     return features
 
 
+def owners(files: SplitFiles, images: int, from_captions: list[str] | None) -> tuple[list[str], np.ndarray] | None:
+    """Ids (images,) and the image of each caption, int64 (captions,), where both files name images: an _ids.txt with
+    one id per image, and a .tsv. None where they do not say it; then the captions of an image stand together.
+
+    Raises:
+        HarnessError: a caption names an image that is not there.
+    """
+    if from_captions is None or not files.ids.is_file():
+        return None
+    ids = without_blank_end(read_lines(files.ids))
+    row_of = {name: row for row, name in enumerate(ids)}
+    if len(ids) != images or len(row_of) != images:
+        return None
+    for line, name in enumerate(from_captions, start=1):
+        if name not in row_of:
+            raise HarnessError(
+                f"{files.captions}: caption {line:,} names the image {name!r}, which is not in {files.ids.name}; "
+                "accepted: ids of that file; correct one of the two"
+            )
+    return ids, np.fromiter((row_of[name] for name in from_captions), dtype=np.int64, count=len(from_captions))
+
+
 def read_ids(files: SplitFiles, images: int, captions: int, from_captions: list[str] | None) -> list[str]:
     """One id per image, from _ids.txt, else the captions' file, else the position."""
-    ids = read_lines(files.ids) if files.ids.is_file() else from_captions
+    ids = without_blank_end(read_lines(files.ids)) if files.ids.is_file() else from_captions
     if ids is None:
         return [str(image) for image in range(images)]
     if len(ids) == images:

@@ -47,15 +47,17 @@ class PixelDataset(Dataset):
 
         return Captions.later(len(texts), make)
 
-    def _images(self, files: layout.SplitFiles, captions: int) -> np.ndarray:
-        pixels = self._pixels(files)
-        if captions % len(pixels) or self.card.captions_per_image not in (None, captions // len(pixels)):
+    def _rows(self, files: layout.SplitFiles) -> np.ndarray:
+        return self._pixels(files)
+
+    def _distinct(self, rows: np.ndarray, captions: int, files: layout.SplitFiles) -> np.ndarray:
+        if captions % len(rows) or self.card.captions_per_image not in (None, captions // len(rows)):
             each = self.card.captions_per_image or "an equal number of"
             raise HarnessError(
-                f"{files.pixels}: {len(pixels):,} pictures for {captions:,} captions; accepted: {each} captions a "
+                f"{files.pixels}: {len(rows):,} pictures for {captions:,} captions; accepted: {each} captions a "
                 f"picture; delete the file, then {self._next_step}"
             )
-        return pixels
+        return rows
 
     def _pixels(self, files: layout.SplitFiles) -> np.ndarray:
         if not files.pixels.is_file():

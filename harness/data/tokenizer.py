@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from harness.errors import HarnessError
+
 ABBREVIATIONS_FILE = Path(__file__).with_name("punkt_abbreviations.txt")
 CACHE_FOLDER = ".cache"
+WORDS = "words"  # the field's tokens
 _TELL_EVERY = 2_000
 
 
@@ -48,6 +52,31 @@ def tokenize(caption: str) -> list[str]:
     return [token for sentence in sentences(caption.lower()) for token in words(sentence)]
 
 
+def splitter(name: str) -> Callable[[str], list[str]]:
+    """A caption -> its tokens. name: "words"; "characters", for languages that set no spaces; "ids", for captions that
+    were published as numbers; or a transformers tokenizer by hub name or local folder.
+
+    Raises:
+        HarnessError: there is no such tokenizer, or no transformers.
+    """
+    if name == WORDS:
+        return tokenize
+    if name == "characters":
+        return lambda caption: [c for c in unicodedata.normalize("NFC", caption.lower()) if not c.isspace()]
+    if name == "ids":
+        return lambda caption: caption.replace(",", " ").split()
+    try:
+        from transformers import AutoTokenizer
+
+        found = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, ImportError) as error:
+        raise HarnessError(
+            f"tokenizer = {name!r}: {' '.join(str(error).split())[:200]}; accepted: words, characters, ids, or a "
+            "transformers tokenizer by hub name or local folder; mend it in card.json"
+        ) from None
+    return lambda caption: list(found.tokenize(caption))
+
+
 @dataclass(frozen=True)
 class Tokens:
     """Tokens of many captions: caption i is `codes[offsets[i]:offsets[i + 1]]`, places in `words`.
@@ -60,14 +89,18 @@ class Tokens:
     offsets: np.ndarray  # int64 (captions + 1,)
 
     @classmethod
-    def of(cls, texts: Sequence[str], tell: Callable[[float], None] = lambda share: None) -> "Tokens":
-        """tell: given the share that is done, every few thousand captions (4,000 a second on one core)."""
+    def of(
+        cls, texts: Sequence[str], tell: Callable[[float], None] = lambda share: None, tokenizer: str = WORDS
+    ) -> "Tokens":
+        """tell: given the share that is done, every few thousand captions (4,000 a second on one core). tokenizer: as
+        for `splitter`."""
+        split = splitter(tokenizer)
         number: dict[str, int] = {}
         coded: list[list[int]] = []
         for place, text in enumerate(texts):
             if place % _TELL_EVERY == 0:
                 tell(place / len(texts))
-            coded.append([number.setdefault(token, len(number)) for token in tokenize(text)])
+            coded.append([number.setdefault(token, len(number)) for token in split(text)])
         lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))
         codes = np.fromiter(chain.from_iterable(coded), dtype=np.int32, count=int(lengths.sum()))
         return cls(list(number), codes, np.concatenate(([0], np.cumsum(lengths))))
@@ -77,21 +110,27 @@ class Tokens:
         return np.bincount(self.codes, minlength=len(self.words))
 
 
-def _cache_key(texts: Sequence[str]) -> str:
-    """A hash of what decides the tokens: the captions, nltk's version and the abbreviations."""
-    digest = hashlib.sha256(f"1 {metadata.version('nltk')}\n".encode())
+def _cache_key(texts: Sequence[str], tokenizer: str) -> str:
+    """A hash of what decides the tokens: the captions, nltk's version and the abbreviations, or another tokenizer."""
+    named = "" if tokenizer == WORDS else f"{tokenizer}\n"
+    digest = hashlib.sha256(f"1 {metadata.version('nltk')}\n{named}".encode())
     digest.update(ABBREVIATIONS_FILE.read_bytes())
     digest.update(json.dumps(list(texts)).encode())
     return digest.hexdigest()[:32]
 
 
-def cached_tokens(texts: Sequence[str], folder: Path, tell: Callable[[float], None] = lambda share: None) -> Tokens:
-    """`Tokens.of(texts, tell)`, kept in folder/.cache under a hash of the content.
+def cached_tokens(
+    texts: Sequence[str],
+    folder: Path,
+    tell: Callable[[float], None] = lambda share: None,
+    tokenizer: str = WORDS,
+) -> Tokens:
+    """`Tokens.of(texts, tell, tokenizer)`, kept in folder/.cache under a hash of the content.
 
     Of processes that start at once, one tokenises and the others wait for it. The lock is the system's: it goes with
     the process that holds it. A folder that cannot be written is used without a cache.
     """
-    path = folder / CACHE_FOLDER / f"tokens-{_cache_key(texts)}.npz"
+    path = folder / CACHE_FOLDER / f"tokens-{_cache_key(texts, tokenizer)}.npz"
     kept = _kept(path)
     if kept is not None:
         return kept
@@ -104,7 +143,7 @@ def cached_tokens(texts: Sequence[str], folder: Path, tell: Callable[[float], No
     try:
         kept = _kept(path)
         if kept is None:
-            kept = Tokens.of(texts, tell)
+            kept = Tokens.of(texts, tell, tokenizer)
             _store(kept, path)
         return kept
     finally:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import Diverged, HarnessError
 from harness.evaluation.measures import CUTOFFS, WAYS
 
 _BLOCK = 1 << 20  # scores compared at a time: 4 MB, which stays in a core's cache
@@ -48,7 +48,7 @@ def ranks(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> tuple
         block = scores[rows]
         low, high = block.aminmax()
         if not torch.isfinite(low) or not torch.isfinite(high):
-            raise HarnessError(_not_finite(block, rows.start))
+            raise Diverged(_not_finite(block, rows.start))
         image_to_text[rows] = torch.count_nonzero(block >= best[rows, None], dim=1)
         text_to_image += torch.count_nonzero(block >= own, dim=0)
     return 1 + image_to_text - own_at_best, text_to_image  # where the own image is the 1 to start from

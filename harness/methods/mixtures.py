@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import HarnessError
+from harness.errors import Diverged
 
 Values = NDArray[np.float64]
 ROUNDING = 1e-28  # a variance that equal values may have in float64
@@ -23,11 +23,11 @@ ROUNDING = 1e-28  # a variance that equal values may have in float64
 def normalised(values: ArrayLike) -> Values:
     """`values` (n,) moved and scaled to [0, 1]; zeros where all are equal, which is 0/0 in the released codes.
 
-    Raises HarnessError when a value is not finite: no value would keep its place among the others.
+    Raises Diverged when a value is not finite: no value would keep its place among the others.
     """
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():
-        raise HarnessError(
+        raise Diverged(
             f"division of the pairs: {(~np.isfinite(array)).sum()} of {len(array)} values to divide by are not finite; "
             "accepted: finite losses; the network diverged: lower schedule.lr or schedule.grad_clip"
         )

@@ -9,7 +9,7 @@ checks convergence elsewhere, gives other plans.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import HarnessError
+from harness.errors import Diverged
 
 MASKED = -1e6  # in the exponent
 
@@ -33,11 +33,11 @@ def partial_transport(
         iterations: at most this many.
         tolerance: stop when the row potentials move by less, in the Euclidean norm.
 
-    Raises HarnessError when a cost is not finite.
+    Raises Diverged when a cost is not finite.
     """
     given = np.asarray(cost, dtype=np.float64).clip(1e-10)
     if not np.isfinite(given).all():
-        raise HarnessError(
+        raise Diverged(
             f"partial transport: {(~np.isfinite(given)).sum()} of {given.size} costs are not finite; "
             "accepted: finite costs; the network diverged: lower schedule.lr or schedule.grad_clip"
         )

@@ -8,6 +8,8 @@ from harness.noise.caption_level import CaptionLevel
 from harness.noise.category_level import CategoryLevel
 from harness.noise.image_level import ImageLevel
 from harness.noise.index_file import IndexFile
+from harness.noise.none import NoNoise
+from harness.noise.planted import Planted
 from harness.noise.similarity_dependent import SimilarityDependent
 from harness.noise.text_damage import TextDamage
 
@@ -18,6 +20,8 @@ NOISE: dict[str, type[NoiseModel]] = {
     "category_level": CategoryLevel,
     "similarity_dependent": SimilarityDependent,
     "text_damage": TextDamage,
+    "none": NoNoise,
+    "planted": Planted,
 }
 
 __all__ = ["NOISE", "Descriptors", "NoiseModel", "realised_rate", "save_index"]

@@ -6,6 +6,7 @@ A noise model says which image each training caption is paired with, and which c
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,12 @@ class NoiseModel(Checked):
     """Pairs training captions with images, some of them wrong.
 
     A model's `rate` is the share of the captions that are chosen for a wrong pair.
+
+    Attributes:
+        on_real: whether it may corrupt a data set that holds wrong pairs of its own, at a rate above 0.
     """
+
+    on_real: ClassVar[bool] = False
 
     def corrupt(self, image_of_caption: Index, rng: np.random.Generator, descriptors: Descriptors = refuse) -> Index:
         """paired_image (captions,) int64, a new array; all randomness comes from `rng`.

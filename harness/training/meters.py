@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import Diverged, HarnessError
 
 
 class Meters:
@@ -47,7 +47,7 @@ class Meters:
             self.latest = {name: next(numbers) for name in values}
             if not math.isfinite(self.latest["loss"]):
                 piece, epoch, step, _ = position
-                raise HarnessError(
+                raise Diverged(
                     f"the loss became {self.latest['loss']} in piece {piece}, epoch {epoch}, step {step} (from 0); "
                     "a lower schedule.lr or schedule.grad_clip, or a higher temperature tau, may help"
                 )

@@ -17,8 +17,9 @@ import numpy as np
 from harness.backbones import Backbone
 from harness.backbones.weights import save_networks
 from harness.data import Dataset, PixelDataset
+from harness.data.check import why_not_finite
 from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
-from harness.errors import HarnessError
+from harness.errors import Diverged, HarnessError
 from harness.evaluation import protocols, scoring
 from harness.files import remove_leftovers, write_array, write_arrays
 from harness.ledger import Cell, Claim, ClaimLost
@@ -116,7 +117,10 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
     trainer = Trainer(run, dataset, cell, machine, **hooks, stop=stop.is_set)
     if claim is not None:
         write_array(cell.path("noise.npy"), trainer.pairs.paired_image)
-    best = trainer.fit()
+    try:
+        best = trainer.fit()
+    except Diverged as error:
+        raise HarnessError(why_not_finite(dataset) or str(error)) from error
     if claim is not None:
         claim.verify()
     backbones = [network.backbone for network in trainer.networks]

@@ -1,5 +1,7 @@
 """From pictures and captions to a dataset folder in the field's layout: features, captions, names, card."""
 
+import csv
+import io
 import os
 import shutil
 import time
@@ -11,13 +13,16 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from harness.data.build.captions import Manifest, read_captions
+from harness.data.build.captions import Manifest, manifest_of
 from harness.data.build.encode import encode
 from harness.data.build.encoders import EFFICIENTNET_LITE0, Encoder, open_encoder
 from harness.data.build.pictures import Pictures
 from harness.data.build.pixels import add_pixels
+from harness.data.build.sources import Source
 from harness.data.build.store import SETTINGS, Store, refuse_other_settings
-from harness.data.cards import DatasetCard
+from harness.data.cards import CARDS, DatasetCard
+from harness.data.formats import CaptionFile, read_captions
+from harness.data.tokenizer import WORDS, splitter
 from harness.errors import HarnessError
 from harness.files import read_json
 
@@ -50,7 +55,7 @@ def say_nothing(line: str) -> None:
 
 
 def build_dataset(
-    images: Path,
+    images: Path | None,
     captions: Path,
     out: Path,
     recipe: Recipe,
@@ -58,15 +63,21 @@ def build_dataset(
     captions_per_image: int | None = None,
     test_from: str = "dev",
     licence: str = "not stated",
+    benchmark: bool = False,
+    tokenizer: str = WORDS,
+    skip_unreadable: bool = False,
     overwrite: bool = False,
     say: Say = say_nothing,
 ) -> Path:
     """Build a dataset folder from one's own pictures and captions; the same call continues after a kill.
 
     Args:
-        images: a folder or a zip archive.
-        captions: a CSV table, see `read_captions`.
+        images: a folder, a zip archive or a tar; None where the captions bring their pictures.
+        captions: a file or folder that `harness.data.formats` knows.
         out: the folder to make; its last part becomes the dataset's name. Until then there is `OUT.partial`.
+        benchmark: its pairs count as right, so that noise may be put among them; else they are as they were found.
+        tokenizer: how captions become tokens, see `harness.data.tokenizer.splitter`.
+        skip_unreadable: leave out pictures that are missing or damaged, with their captions, and say how many.
         overwrite: replace a finished dataset in `out`, or an unfinished one with other settings.
         say: is given each line for the user.
 
@@ -76,21 +87,57 @@ def build_dataset(
     Raises:
         HarnessError: anything wrong with the table, the pictures, the encoder, the settings or the disk.
     """
-    manifest = read_captions(captions, captions_per_image=captions_per_image, test_from=test_from)
+    splitter(tokenizer)
+    file = read_captions(captions)
+    manifest = manifest_of(file, captions_per_image=captions_per_image, test_from=test_from)
+    for note in manifest.notes:
+        say(note)
+    pictures = Pictures(source_of(images, file))
+    images = pictures.source
+    if skip_unreadable:
+        manifest = _without_unreadable(manifest, pictures, say)
+    known = CARDS.get(out.name)
     card = DatasetCard(
         name=out.name,
         folder=out.name,
         title=out.name,
         source=f"built from {images.name} and {captions.name}",
         licence=licence,
+        noise="synthetic" if benchmark or (known is not None and known.noise == "synthetic") else "real",
+        tokenizer=tokenizer,
         if_missing=f"run `harness data build` with {images.name} and {captions.name} again",
     )
-    return build_manifest(manifest, images, out, recipe, card, overwrite=overwrite, say=say)
+    return build_manifest(manifest, pictures, out, recipe, card, overwrite=overwrite, say=say)
+
+
+def source_of(images: Path | None, file: CaptionFile) -> Path | Source:
+    """Where pictures come from: what is given, else the captions themselves, else the folder that they lie in.
+
+    Raises:
+        HarnessError: the captions bring no pictures, and none are given.
+    """
+    if images is not None:
+        return images
+    if file.pictures is not None:
+        found: Source = file.pictures
+        return found
+    if file.path.parent.is_dir() and file.path.stem == "metadata":
+        return file.path.parent
+    raise HarnessError(f"{file.path}: brings no pictures; accepted: --images DIR|ZIP|TAR beside it")
+
+
+def _without_unreadable(manifest: Manifest, pictures: Pictures, say: Say) -> Manifest:
+    faults = pictures.faults(item.image for item in manifest.items())
+    if faults:
+        shown = "; ".join(f"{name} ({fault})" for name, fault in list(faults.items())[:10])
+        more = f"; and {len(faults) - 10:,} more" if len(faults) > 10 else ""
+        say(f"{len(faults):,} of {len(manifest):,} pictures are left out: {shown}{more}")
+    return manifest.without(set(faults))
 
 
 def build_manifest(
     manifest: Manifest,
-    images: Path,
+    images: Path | Pictures,
     out: Path,
     recipe: Recipe,
     card: DatasetCard,
@@ -101,10 +148,11 @@ def build_manifest(
 ) -> Path:
     """`build_dataset` from a manifest; fills counts and shapes into `card`; `wait` for another builder."""
     out = out.absolute()
+    pictures = Pictures(images) if isinstance(images, Path) else images
     with hold_build(out, wait=wait):
-        _build(manifest, images, out, recipe, card, overwrite, say)
+        _build(manifest, pictures, out, recipe, card, overwrite, say)
         if recipe.pixels is not None:
-            add_pixels(out, Pictures(images), recipe.pixels, say=say)
+            add_pixels(out, pictures, recipe.pixels, say=say)
     return out
 
 
@@ -126,10 +174,9 @@ def hold_build(out: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _build(
-    manifest: Manifest, images: Path, out: Path, recipe: Recipe, card: DatasetCard, overwrite: bool, say: Say
+    manifest: Manifest, pictures: Pictures, out: Path, recipe: Recipe, card: DatasetCard, overwrite: bool, say: Say
 ) -> None:
     _refuse_foreign(out)
-    pictures = Pictures(images)
     names = [item.image for item in manifest.items()]
     pictures.check(names)
     encoder = open_encoder(recipe.encoder, regions=recipe.regions, device=recipe.device)
@@ -152,7 +199,8 @@ def _build(
     counts = {split: len(items) for split, items in manifest.splits.items()}
     shape = f"{recipe.regions} regions of {encoder.region_dim}, {recipe.dtype}"
     listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    say(f"{out}: {listed} images, {manifest.captions_per_image} captions each, {shape}")
+    each = manifest.captions_per_image or "any number of"
+    say(f"{out}: {listed} images, {each} captions each, {shape}")
     if manifest.test_from:
         say(f"{out}: no test rows, so {manifest.test_from} doubles as test: test figures will be dev figures")
     started = time.monotonic()
@@ -173,17 +221,27 @@ def _build(
 
 
 def _write_texts(manifest: Manifest, store: Store) -> None:
+    equal = manifest.captions_per_image is not None
+    captions_file = "caps.txt" if equal else "caps.tsv"
     for split, items in manifest.splits.items():
-        store.text(f"{split}_caps.txt", [caption for item in items for caption in item.captions])
+        lines = [caption if equal else _tsv(item.image, caption) for item in items for caption in item.captions]
+        store.text(f"{split}_{captions_file}", lines)
         store.text(f"{split}_ids.txt", [item.image for item in items])
     if manifest.test_from:  # the layout has a test split: a second name for the same file, no copy where possible
-        for end in ("ims.npy", "caps.txt", "ids.txt"):
+        for end in ("ims.npy", captions_file, "ids.txt"):
             source, twin = store.folder / f"{manifest.test_from}_{end}", store.folder / f"test_{end}"
             twin.unlink(missing_ok=True)
             try:
                 os.link(source, twin)
             except OSError:
                 shutil.copyfile(source, twin)
+
+
+def _tsv(*cells: str) -> str:
+    """A line of the field's .tsv, with csv quoting."""
+    out = io.StringIO()
+    csv.writer(out, delimiter="\t", lineterminator="").writerow(cells)
+    return out.getvalue()
 
 
 def _filled(card: DatasetCard, manifest: Manifest, encoder: Encoder, counts: dict[str, int]) -> DatasetCard:

@@ -1,16 +1,16 @@
-"""A table of captions (image, split, caption) becomes a manifest: each split's images with their captions."""
+"""Rows of captions become a manifest: each split's images with their captions."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import HarnessError, suggest
+from harness.data.formats import CaptionFile, Row, read_captions
+from harness.errors import HarnessError
 
-COLUMNS = ("image", "split", "caption")
 SPLITS = ("train", "dev", "test")
+_TENTHS = {0: "dev", 1: "test"}  # of the images, by a hash of their names, where no row says a split
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What to build: the items of each split, every one with the same number of captions.
+    """What to build: the items of each split.
 
-    `test_from` names the split that doubles as test where there are no test rows, else it is None.
+    Attributes:
+        captions_per_image: the number of captions that every image has; None where they differ.
+        test_from: the split that doubles as test where there are no test rows, else None.
+        notes: what was decided without being asked.
     """
 
     splits: dict[str, list[Item]]
-    captions_per_image: int
+    captions_per_image: int | None
     test_from: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def items(self) -> Iterator[Item]:
         """All items in the order in which features are written."""
@@ -45,83 +49,91 @@ class Manifest:
         content = {split: [[i.image, *i.captions] for i in items] for split, items in self.splits.items()}
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
+    def without(self, images: set[str]) -> "Manifest":
+        """The manifest without some pictures."""
+        splits = {name: [item for item in items if item.image not in images] for name, items in self.splits.items()}
+        return Manifest(splits, self.captions_per_image, self.test_from, self.notes)
 
-def read_captions(file: Path, *, captions_per_image: int | None = None, test_from: str = "dev") -> Manifest:
-    """Read a CSV table with the columns image, split and caption (others are ignored), one caption a row.
+
+def read_manifest(path: Path, *, captions_per_image: int | None = None, test_from: str = "dev") -> Manifest:
+    """The manifest of any file that `read_captions` knows; see `manifest_of`."""
+    return manifest_of(read_captions(path), captions_per_image=captions_per_image, test_from=test_from)
+
+
+def manifest_of(file: CaptionFile, *, captions_per_image: int | None = None, test_from: str = "dev") -> Manifest:
+    """Images with their captions, by split. An image's rows need not be neighbours.
+
+    Where no row says a split, a hash of the image's name does: a tenth is dev, a tenth is test, and an image stays
+    where it is when others are added.
 
     Args:
-        file: UTF-8; an image's rows need not be neighbours. Splits are train, dev and, if there is one, test.
-        captions_per_image: how many of each image to take, the first ones; without it all images have the same number.
+        captions_per_image: take so many of each image, the first ones; without it all that there are.
         test_from: the split that doubles as test where there are no test rows.
 
     Raises:
         HarnessError: naming file and line, or the image.
     """
     captions: dict[str, list[str]] = {}
-    home: dict[str, tuple[str, int]] = {}  # image -> its split, and the line that said so
-    for line, image, split, caption in _rows(file):
-        if split not in SPLITS:
-            raise HarnessError(f"{file}, line {line}: unknown split {split!r}: {suggest(split, SPLITS)}")
-        first_split, first_line = home.setdefault(image, (split, line))
-        if split != first_split:
+    home: dict[str, Row] = {}  # image -> the row that said its split
+    split_of: dict[str, str] = {}
+    hashed = all(row.split is None for row in file.rows)
+    for row in file.rows:
+        _refuse_unusable(file.path, row)
+        split = tenth(row.image) if hashed else row.split
+        if split is None:
             raise HarnessError(
-                f"{file}, line {line}: {image!r} is in split {split!r} here and in {first_split!r} on line "
-                f"{first_line}; accepted: one split for each image"
+                f"{file.path}, {row.where}: no split, and others have one; accepted: train, dev or test; mend the row"
             )
-        captions.setdefault(image, []).append(caption)
-    count = _captions_per_image(file, captions, captions_per_image)
+        first = home.setdefault(row.image, row)
+        if split_of.setdefault(row.image, split) != split:
+            raise HarnessError(
+                f"{file.path}, {row.where}: {row.image!r} is in split {split!r} here and in "
+                f"{split_of[row.image]!r} on {first.where}; accepted: one split for each image"
+            )
+        captions.setdefault(row.image, []).append(row.caption)
+    if not captions:
+        raise HarnessError(f"{file.path}: no rows under the header; accepted: one caption a row")
+    count = _captions_per_image(file.path, captions, captions_per_image)
     splits: dict[str, list[Item]] = {name: [] for name in SPLITS}
     for image, texts in captions.items():
-        splits[home[image][0]].append(Item(image, tuple(texts[:count])))
+        splits[split_of[image]].append(Item(image, tuple(texts[:count])))
+    notes = []
+    if hashed:
+        sizes = ", ".join(f"{len(items):,} {name}" for name, items in splits.items())
+        notes.append(f"{file.path.name} says no split, so a hash of the image's name does: {sizes}")
     for name in ("train", "dev"):
         if not splits[name]:
-            raise HarnessError(f"{file}: no row has split {name!r}; accepted: rows for train and dev, test optional")
+            why = "it is too small for a tenth to hold one" if hashed else "no row has it"
+            raise HarnessError(
+                f"{file.path}: no image in split {name!r}, {why}; accepted: rows for train and dev, test optional; add "
+                "a column split"
+            )
     if splits["test"]:
-        return Manifest(splits, count)
-    return Manifest({"train": splits["train"], "dev": splits["dev"]}, count, test_from)
+        return Manifest(splits, count, None, notes)
+    return Manifest({"train": splits["train"], "dev": splits["dev"]}, count, test_from, notes)
 
 
-def _rows(file: Path) -> Iterator[tuple[int, str, str, str]]:
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            header = reader.fieldnames or ()
-            if missing := [name for name in COLUMNS if name not in header]:
-                raise HarnessError(
-                    f"{file}, line 1: no column {', '.join(missing)} among: {', '.join(header) or '(none)'}; "
-                    "accepted: a header with the columns image,split,caption"
-                )
-            for row in reader:
-                image, split = (row["image"] or "").strip(), (row["split"] or "").strip()
-                caption = " ".join((row["caption"] or "").split())  # one line, whatever the cell holds
-                if not (image and split and caption) or len(image.splitlines()) > 1:
-                    raise HarnessError(
-                        f"{file}, line {reader.line_num}: image, split and caption are needed, here are "
-                        f"{image!r}, {split!r}, {caption!r}; mend the row or take it out"
-                    )
-                yield reader.line_num, image, split, caption
-    except FileNotFoundError:
-        raise HarnessError(f"{file}: no such file; accepted: a CSV file with the columns image,split,caption") from None
-    except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
-        raise HarnessError(f"{file}: not a UTF-8 CSV file ({error}); save it as CSV in UTF-8") from None
+def tenth(image: str) -> str:
+    """The split of an image by a hash of its name: a tenth dev, a tenth test, the rest train."""
+    return _TENTHS.get(int(hashlib.sha256(image.encode()).hexdigest(), 16) % 10, "train")
 
 
-def _captions_per_image(file: Path, captions: dict[str, list[str]], asked: int | None) -> int:
-    """The number asked for, else the one that all images share."""
-    if not captions:
-        raise HarnessError(f"{file}: no rows under the header; accepted: one caption a row")
+def _refuse_unusable(path: Path, row: Row) -> None:
+    if not row.image or not row.caption or len(row.image.splitlines()) > 1:
+        raise HarnessError(
+            f"{path}, {row.where}: image and caption are needed, here are {row.image[:60]!r}, {row.caption[:60]!r}; "
+            "mend the row or take it out"
+        )
+
+
+def _captions_per_image(path: Path, captions: dict[str, list[str]], asked: int | None) -> int | None:
+    """The number asked for, else the one that all images share, if they do."""
     fewest = min(captions, key=lambda image: len(captions[image]))
-    most = max(captions, key=lambda image: len(captions[image]))
-    low, high = len(captions[fewest]), len(captions[most])
+    low, high = len(captions[fewest]), max(map(len, captions.values()))
     if asked is not None:
         if asked > low:
             raise HarnessError(
-                f"{file}: {fewest!r} has {low} captions, --captions-per-image is {asked}; accepted: <= {low}"
+                f"{path}: {fewest!r} has {low} captions, --captions-per-image is {asked}; accepted: <= {low}"
             )
         return asked
-    if low != high:
-        raise HarnessError(
-            f"{file}: {fewest!r} has {low} captions, {most!r} has {high}; accepted: the same number for "
-            f"every image, or --captions-per-image {low} to take the first {low} of each"
-        )
-    return low
+    return low if low == high else None

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.data.build.extras import require
+from harness.data.extras import require
 from harness.errors import HarnessError, suggest
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"

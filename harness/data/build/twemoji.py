@@ -8,10 +8,10 @@ from pathlib import Path
 
 from harness.data.build.build import Recipe, Say, build_manifest, hold_build, say_nothing
 from harness.data.build.captions import Item, Manifest
-from harness.data.build.extras import require
 from harness.data.build.pictures import Pictures
 from harness.data.build.pixels import add_pixels
 from harness.data.cards import DatasetCard
+from harness.data.extras import require
 from harness.data.pixels import has_pixels
 from harness.errors import HarnessError
 from harness.seeds import rng_for
