@@ -12,6 +12,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 # REASONS names it.
 LEVELS: list[dict[str, str]] = [
     {"cli": "One module for each verb of the command line, imported when the verb is called."},
+    {"clean": "Takes the wrong pairs out of one's own pictures and captions."},
     {"api": "The functions of `import harness`, which the verbs that train call too."},
     {
         "search": "Searches hyperparameters on dev; a trial is a cell of the ledger.",

@@ -39,6 +39,7 @@ def run_grid(
     profile: Path | None = None,
     budget: float | None = None,
     retrain: bool = False,
+    mirror: bool = True,
     machine: dict[str, Any],
 ) -> Ran:
     """Train the cells of a grid and score its ensembles, with progress on the terminal and every run in MLflow.
@@ -53,6 +54,7 @@ def run_grid(
         profile: settings of the launchers.
         budget: seconds until the workers are stopped after a checkpoint. None: until all is done.
         retrain: train again the finished cells that are of other data or code than now.
+        mirror: keep every run in MLflow too.
         machine: keywords of `Machine`, for the workers.
 
     Raises:
@@ -85,15 +87,14 @@ def run_grid(
     cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
     worker_options = [*machine_options(machine), *(["--processes", str(processes)] if processes > 1 else [])]
     time = None if budget is None else _budget(budget, grid.cells, runs, data, jobs)
-    mirror = Mirror(None, runs, grid=grid.name, figures=figures)
+    kept = Mirror(None, runs, grid=grid.name, figures=figures) if mirror else None
+    update = (lambda _: None) if kept is None else kept.update
     with closing(engine):
-        states = run_cells(
-            cells, data=data, engine=engine, worker_options=worker_options, update=mirror.update, budget=time
-        )
+        states = run_cells(cells, data=data, engine=engine, worker_options=worker_options, update=update, budget=time)
     for scored in _ensembles(grid, ledger, data, here):
-        mirror.update([scored])
-    if mirror.complaint:
-        print(f"warning: {mirror.complaint}", file=sys.stderr)
+        update([scored])
+    if kept is not None and kept.complaint:
+        print(f"warning: {kept.complaint}", file=sys.stderr)
     # A worker that was killed leaves its cell interrupted: no failure of the run, but not done either.
     failed = {cell: state for cell, state in states.items() if state != "done"}
     later = {}

@@ -20,6 +20,7 @@ VERBS = {
     "report": "Print tables and figures of finished runs, with the published numbers beside ours.",
     "compare": "Compare two runs: settings, curves, and the queries that each of them wins.",
     "audit": "Rank the training pairs of a run by their label, and show the likely wrong ones with pictures.",
+    "clean": "Find the wrong pairs among your own pictures and captions, and write your file without them.",
     "theory": "Test the paper's robustness claims: bounds against simulation.",
     "diagnose": "Say in words what went wrong in a run, with the figures behind it.",
     "ensemble": "Score the mean similarity of finished runs (SGRAF = SAF + SGR).",

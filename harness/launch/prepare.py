@@ -33,8 +33,9 @@ def refuse_protocols(cell: PlannedCell, dataset: "Dataset") -> None:
     from harness.evaluation import protocols
     from harness.training.data import test_protocols
 
-    images = len(dataset.split("test").image_ids)
-    for name in test_protocols(cell.run, dataset):
+    names = test_protocols(cell.run, dataset)
+    images = len(dataset.split("test").image_ids) if names else 0
+    for name in names:
         try:
             protocols.fit(name, images)
         except HarnessError as error:

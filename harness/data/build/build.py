@@ -144,12 +144,17 @@ def build_manifest(
     *,
     overwrite: bool = False,
     wait: bool = False,
+    checked: bool = False,
     say: Say = say_nothing,
 ) -> Path:
-    """`build_dataset` from a manifest; fills counts and shapes into `card`; `wait` for another builder."""
+    """`build_dataset` from a manifest; fills counts and shapes into `card`; `wait` for another builder; `checked`: the
+    caller has looked at every picture."""
     out = out.absolute()
     pictures = Pictures(images) if isinstance(images, Path) else images
     with hold_build(out, wait=wait):
+        _refuse_foreign(out)
+        if not checked:
+            pictures.check(item.image for item in manifest.items())
         _build(manifest, pictures, out, recipe, card, overwrite, say)
         if recipe.pixels is not None:
             add_pixels(out, pictures, recipe.pixels, say=say)
@@ -176,9 +181,7 @@ def hold_build(out: Path, *, wait: bool) -> Iterator[None]:
 def _build(
     manifest: Manifest, pictures: Pictures, out: Path, recipe: Recipe, card: DatasetCard, overwrite: bool, say: Say
 ) -> None:
-    _refuse_foreign(out)
     names = [item.image for item in manifest.items()]
-    pictures.check(names)
     encoder = open_encoder(recipe.encoder, regions=recipe.regions, device=recipe.device)
     settings = {
         "captions": manifest.digest(),
@@ -254,7 +257,7 @@ def _filled(card: DatasetCard, manifest: Manifest, encoder: Encoder, counts: dic
             "captions_per_image": manifest.captions_per_image,
             "regions": encoder.grid**2,
             "region_dim": encoder.region_dim,
-            "dev_images": counts["dev"],
+            "dev_images": counts.get("dev"),
             "source": f"{card.source}; {encoder.name} at {encoder.size} pixels, {grid}{doubles}",
         }
     )

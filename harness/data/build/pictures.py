@@ -40,7 +40,7 @@ class Pictures:
             except HarnessError:
                 raise
             except Exception as error:  # Pillow's readers raise whatever the damage leads to
-                return self._reason(error)
+                return self.reason(error)
             return ""
 
         names = list(dict.fromkeys(names))
@@ -80,7 +80,7 @@ class Pictures:
             HarnessError: the file is damaged.
         """
         try:
-            with self._open(name) as file, self._image.open(file) as picture:
+            with self.open(name) as file, self._image.open(file) as picture:
                 picture.draft("RGB", (size, size))  # JPEG: decoded at half or quarter size where that is enough
                 square = self._on_white(picture).resize((size, size), self._image.Resampling.BICUBIC)
                 return np.asarray(square)
@@ -96,7 +96,7 @@ class Pictures:
             HarnessError: the file is damaged.
         """
         try:
-            with self._open(name) as file, self._image.open(file) as picture:
+            with self.open(name) as file, self._image.open(file) as picture:
                 whole = self._on_white(picture)
                 width, height = (int(size * side / min(whole.size)) for side in whole.size)
                 whole = whole.resize((width, height), self._image.Resampling.BICUBIC)
@@ -109,13 +109,13 @@ class Pictures:
 
     def upright(self, name: str, side: int) -> Any:
         """A Pillow picture in RGB in its own proportions, at most `side` pixels wide and high."""
-        with self._open(name) as file, self._image.open(file) as picture:
+        with self.open(name) as file, self._image.open(file) as picture:
             picture.draft("RGB", (side, side))
             whole = self._on_white(picture)
         whole.thumbnail((side, side))
         return whole
 
-    def _open(self, name: str) -> Any:
+    def open(self, name: str) -> Any:
         return self._source.open(name)
 
     def _on_white(self, picture: Any) -> Any:
@@ -128,14 +128,14 @@ class Pictures:
         white = self._image.new("RGBA", picture.size, "white")
         return self._image.alpha_composite(white, picture).convert("RGB")
 
-    def _reason(self, error: Exception) -> str:
+    def reason(self, error: Exception) -> str:
         if isinstance(error, self._image.UnidentifiedImageError):
             return "no picture, or of an unknown format"
         return " ".join(str(error).split())[:100] or type(error).__name__
 
     def _unreadable(self, name: str, error: Exception) -> HarnessError:
         return HarnessError(
-            f"{self.source}: 1 file is not readable as a picture: {name!r} ({self._reason(error)}); replace the file "
+            f"{self.source}: 1 file is not readable as a picture: {name!r} ({self.reason(error)}); replace the file "
             "and run the same command again, or take its rows out"
         )
 
