@@ -1,8 +1,8 @@
 """`harness clean` as a function: pictures and captions in, the same file without its wrong pairs out.
 
-The way: look at every picture and caption (look.py), make features (harness/data/build), make training copies with swaps
-planted in them (copies.py), train (the harness's own trainer and ledger, so a kill loses nothing), judge (verdict.py),
-write (outputs.py, page.py). All that is made on the way lies in OUT/work and is used again by the same command.
+The way: look at every picture and caption (look.py), make features (harness/data/build), make training copies with
+swaps planted in them (copies.py), train (the harness's own trainer and ledger, so a kill loses nothing), judge
+(verdict.py), write (outputs.py, page.py). All that is made on the way lies in OUT/work, and the same command uses it.
 """
 
 import os
@@ -20,7 +20,6 @@ from harness.backbones.weights import load_networks
 from harness.clean.copies import Copy, plan_copies, write_copy, write_vocabulary
 from harness.clean.look import (
     Finding,
-    Look,
     find_in_pictures,
     find_in_rows,
     find_near_features,
@@ -129,7 +128,7 @@ def clean(task: Task, say: Say) -> Cleaned | None:
     work.mkdir(parents=True, exist_ok=True)
     _refuse_other(task, work)
     pictures = Pictures(source_of(task.images, file))
-    looks, findings, language = _look(file, pictures, say)
+    findings, language = _look(file, pictures, say)
     unusable = {finding.row for finding in findings if finding.kind in UNUSABLE}
     rows = [place for place in range(len(file.rows)) if place not in unusable]
     settings = settings_for(len({file.rows[place].image for place in rows}), len(rows))
@@ -155,12 +154,13 @@ def clean(task: Task, say: Say) -> Cleaned | None:
     say("comparing every pair with the other pictures and captions")
     alternatives = _alternatives(cells[0], whole, task.device)
     return Cleaned(
-        task, file, pictures, usable, compared[task.ranking], alternatives, whole, findings, language, settings, compared,
-        notes,
+        task, file, pictures, usable, compared[task.ranking], alternatives, whole, findings, language, settings,
+        compared, notes,
     )  # fmt: skip
 
 
-def _look(file: CaptionFile, pictures: Pictures, say: Say) -> tuple[dict[str, Look], list[Finding], str]:
+def _look(file: CaptionFile, pictures: Pictures, say: Say) -> tuple[list[Finding], str]:
+    """What is noticed without a network, and the language of most captions."""
     names = list(dict.fromkeys(row.image for row in file.rows if row.image))
     say(f"looking at {len(names):,} pictures")
     looks = look_at_pictures(pictures, names)
@@ -170,7 +170,7 @@ def _look(file: CaptionFile, pictures: Pictures, say: Say) -> tuple[dict[str, Lo
             f"{names[0]!r}; accepted: --images with the folder, zip archive or tar that holds them"
         )
     language, foreign = find_other_languages(file.rows)
-    return looks, [*find_in_rows(file.rows, looks), *find_in_pictures(looks), *foreign], language
+    return [*find_in_rows(file.rows, looks), *find_in_pictures(looks), *foreign], language
 
 
 def _features(
@@ -254,7 +254,8 @@ def _alternatives(cell: Cell, whole: Dataset, device: str) -> Alternatives:
 def _refuse_other(task: Task, work: Path) -> None:
     """HarnessError where OUT holds the work on other captions or with other features."""
     now = {
-        "captions": str(task.captions.absolute()), "images": None if task.images is None else str(task.images.absolute()),
+        "captions": str(task.captions.absolute()),
+        "images": None if task.images is None else str(task.images.absolute()),
         "sha256": file_sha256(task.captions), "encoder": task.encoder, "regions": task.regions,
         "tokenizer": task.tokenizer, "seed": task.seed,
     }  # fmt: skip
@@ -262,7 +263,7 @@ def _refuse_other(task: Task, work: Path) -> None:
     if before is not None and before != now:
         key = next(key for key in now if before.get(key) != now[key])
         raise HarnessError(
-            f"{task.out}: holds the work of another task ({key} was {before.get(key)}, is now {now[key]}); accepted: the "
-            "same one, or another --out"
+            f"{task.out}: holds the work of another task ({key} was {before.get(key)}, is now {now[key]}); accepted: "
+            "the same one, or another --out"
         )
     write_json(work / "task.json", now)

@@ -1,4 +1,4 @@
-"""Training copies of a user's pairs: each with swaps planted in it, and each split so that some images choose the epoch.
+"""Training copies of a user's pairs: each with swaps planted in it, and each split so that some images choose an epoch.
 
 A copy is a data set in the field's layout beside the whole one. Its training features are the whole one's file, by a
 second name: what differs are the captions, and which image each stands with.

@@ -4,9 +4,9 @@ Swaps planted on purpose say how wrong pairs score. Against them every pair has 
 as high. The p-values of wrong pairs are uniform, those of right ones lie near 0, so the flat part of their density is
 the share of wrong pairs, and the height of the flat part over the density at p is the probability of being wrong.
 
-Sources: Storey, "A direct approach to false discovery rates", JRSS B 64 (2002), for the share and (bootstrap) for the
-place of the flat part; Storey and Tibshirani, PNAS 100 (2003); Efron et al., JASA 96 (2001), for the local rate; the
-density is the decreasing one of Grenander (1956), on bins.
+Sources: Storey, "A direct approach to false discovery rates", JRSS B 64 (2002), for the share of true nulls; Storey and
+Tibshirani, PNAS 100 (2003); Efron et al., JASA 96 (2001), for the local rate; the density is the decreasing one of
+Grenander (1956), on bins.
 
 What is assumed: wrong pairs of the data look to the network as planted ones do, a caption with a picture taken at
 random. Wrong pairs that are nearly right look better, are missed, and are missing in the share too.
@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_PLACES = np.arange(0.05, 0.96, 0.05)  # where the flat part may begin
+# Where the flat part begins. With normal scores right pairs add nothing to the share at an AUC of 0.98, Flickr8k's, and
+# one point at 0.92. A later place has less of them, and fewer planted pairs to be measured by.
+PLACE = 0.8
 _BINS = 200
 _RESAMPLES = 200
 
@@ -56,17 +58,16 @@ def p_values(scores: Floats, planted: Floats) -> Floats:
     """(n,): how often a planted pair scores at least as high, counting the pair itself as one: never 0."""
     ordered = np.sort(planted)
     above = len(ordered) - np.searchsorted(ordered, scores, side="left")
-    return (1.0 + above) / (1.0 + len(ordered))
+    return np.asarray((1.0 + above) / (1.0 + len(ordered)), dtype=np.float64)
 
 
 def wrong_share(p: Floats) -> float:
-    """Storey's estimate from p-values (n,): the height of the flat part, in [0, 1]."""
-    n = len(p)
-    above = np.array([(p > place).sum() for place in _PLACES])
-    shares = above / (n * (1 - _PLACES))
-    least = np.quantile(shares, 0.1)
-    error = above / (n**2 * (1 - _PLACES) ** 2) * (1 - above / n) + (shares - least) ** 2
-    return float(min(1.0, shares[int(error.argmin())]))
+    """The height of the flat part from p-values (n,), in [0, 1]: Storey's estimate beyond one place.
+
+    One place for all: in simulations a place chosen by the data (his bootstrap, or the least error under a falling
+    curve) followed the chance of the few planted pairs furthest right and missed the share by more.
+    """
+    return float(min(1.0, (p > PLACE).mean() / (1 - PLACE)))
 
 
 def share_with_interval(scores: Floats, planted: Floats, rng: np.random.Generator) -> Share:
@@ -137,10 +138,10 @@ def _edges(p: Floats) -> Floats:
     return np.append(quantiles[quantiles < 1.0], 1.0)
 
 
-def _decreasing(density: Floats, widths: Floats) -> Floats:
-    """The nearest density that does not rise (pool adjacent violators, weighted by the bins' widths)."""
+def _decreasing(values: Floats, weights: Floats) -> Floats:
+    """The nearest values that do not rise (pool adjacent violators, weighted)."""
     from sklearn.isotonic import IsotonicRegression
 
-    places = np.arange(len(density))
-    fit = IsotonicRegression(increasing=False).fit(places, density, sample_weight=widths)
+    places = np.arange(len(values))
+    fit = IsotonicRegression(increasing=False).fit(places, values, sample_weight=weights)
     return np.asarray(fit.predict(places), dtype=np.float64)

@@ -25,8 +25,8 @@ REPEATED = 5  # pictures at which one caption counts as boilerplate, at the leas
 SURE = 0.95  # of a language
 _BLOCK = 2048
 _NAME = re.compile(
-    r"(?i)(?:[\w\- ]+\.(?:jpe?g|png|gif|webp|bmp|tiff?))|(?:(?:img|dsc|dscn|dscf|p|pic|image|photo|screenshot)[_\- ]?\d{2,}.*)"
-    r"|(?:[\d_\-.]+)"
+    r"(?i)(?:[\w\- ]+\.(?:jpe?g|png|gif|webp|bmp|tiff?))"
+    r"|(?:(?:img|dsc|dscn|dscf|p|pic|image|photo|screenshot)[_\- ]?\d{2,}.*)|(?:[\d_\-.]+)"
 )
 _NOTHING = {
     "image", "photo", "picture", "untitled", "no caption", "no description", "none", "null", "nan", "n/a", "na",
@@ -139,7 +139,7 @@ def find_near_features(names: Sequence[str], features: NDArray[np.float32]) -> I
         block[np.arange(len(names))[None, : block.shape[1]] >= np.arange(start, start + len(block))[:, None]] = -1
         for row in np.flatnonzero(block.max(axis=1) > NEAR_COSINE):
             other = int(block[row].argmax())
-            yield Finding("near-duplicate picture", None, names[start + row], f"features of {names[other]}")
+            yield Finding("near-duplicate picture", None, names[start + int(row)], f"features of {names[other]}")
 
 
 def find_other_languages(rows: Sequence[Row]) -> tuple[str, list[Finding]]:

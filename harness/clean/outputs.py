@@ -1,4 +1,4 @@
-"""What a user gets: their file without the wrong pairs and with those alone, every score, what was noticed, a summary."""
+"""What a user gets: their file without the wrong pairs and with those alone, all scores, what was noticed, a sum-up."""
 
 import csv
 import io
@@ -168,7 +168,7 @@ def _read_marks(path: Path, records: Sequence[dict[str, Any]]) -> dict[int, str]
         image = line.get("image")
         if image and image.lstrip("'") != records[int(row) - 1]["image"].lstrip("'"):
             raise HarnessError(
-                f"{path}, line {number}: row {row} is of {image!r} there and of {records[int(row) - 1]['image']!r} here; "
+                f"{path}, line {number}: row {row} is of {image!r} there, here of {records[int(row) - 1]['image']!r}; "
                 "accepted: marks of this cleaning"
             )
         marks[int(row)] = mark

@@ -1,9 +1,9 @@
 """What suits a data set of some size: how training copies are made of it, and how long each is trained.
 
 Where the figures are from: Flickr8k (6,091 photographs, 30,455 pairs) with 5, 20 and 40 % of its captions exchanged,
-VSE-infinity of 64 dimensions, batch 256, 6 epochs of 119 steps, one seed. Ranked by match, of as many pairs as are wrong
-0.84, 0.89 and 0.90 were wrong with OSA, 0.79, 0.85, 0.86 with InfoNCE, 0.80, 0.87, 0.89 with DCL, 0.79, 0.86, 0.88 with
-GSC, 0.66, 0.81, 0.85 with CRCL, whose short pieces leave labels at 0 (ranked by them: 0.11, 0.36, 0.54).
+VSE-infinity of 64 dimensions, batch 256, 6 epochs of 119 steps, one seed. Ranked by match, of as many pairs as are
+wrong 0.84, 0.89 and 0.90 were wrong with OSA, 0.79, 0.85, 0.86 with InfoNCE, 0.80, 0.87, 0.89 with DCL, 0.79, 0.86,
+0.88 with GSC, 0.66, 0.81, 0.85 with CRCL, whose short pieces leave labels at 0 (ranked by them: 0.11, 0.36, 0.54).
 """
 
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ RANKINGS = ("osa", "infonce", "dcl", "gsc", "crcl", "clip")
 @click.option("--columns", is_flag=True, help="Put scores and decisions into the cleaned and dropped files too.")
 @click.option(
     "--encoder", default="efficientnet-lite0", show_default=True,
-    help="What makes features of the pictures: this one, offline, or a transformers vision model (CLIP and SigLIP too).",
+    help="What makes features of the pictures: this one, offline, or a transformers vision model, CLIP and SigLIP too.",
 )  # fmt: skip
 @click.option("--clip", metavar="MODEL", help="The CLIP of --ranking clip: hub name or local folder.")
 @click.option(
@@ -76,7 +76,8 @@ def command(
         return
     if captions is None:
         raise HarnessError(
-            "harness clean: --captions is missing; accepted: --images DIR|ZIP --captions FILE, or --apply FILE --out DIR"
+            "harness clean: --captions is missing; accepted: --images DIR|ZIP --captions FILE, or --apply FILE --out "
+            "DIR"
         )
     found = clean(Task(captions=captions, out=out, images=images, **given), click.echo)
     if found is None:
@@ -94,21 +95,23 @@ def _show(written: "Written") -> None:
     from harness.clean.page import compare_table
     from harness.printing.markdown import markdown
     from harness.printing.numbers import percent
+    from harness.printing.table import Section
 
     summary = written.summary
     share, cut = summary["share_wrong"], summary["at_the_cut"]
     for kind, number in summary["noticed"].items():
         click.echo(f"noticed: {kind}: {number:,}")
     if len(summary["compared"]) > 1:
-        click.echo(f"\n{markdown(compare_table(summary))}\n")
+        click.echo(f"\n{markdown(Section('Rankings, by the swaps that were planted', [compare_table(summary)]))}\n")
     click.echo(
-        f"wrong pairs: {percent(share['value'])} by estimate ({percent(share['low'])} to {percent(share['high'])}), as far "
-        "as they look like swapped ones"
+        f"wrong pairs: {percent(share['value'])} by estimate ({percent(share['low'])} to {percent(share['high'])}), as "
+        "far as they look like swapped ones"
     )
     if summary["blind"]:
         click.echo(
-            f"nothing is dropped: planted swaps are hardly told from the rest (AUC {summary['auc_of_planted_swaps']:.2f}, "
-            "0.5 is chance); more pairs, --encoder MODEL or --ranking clip may help"
+            "nothing is dropped: planted swaps are hardly told from the rest (AUC "
+            f"{summary['auc_of_planted_swaps']:.2f}, 0.5 is chance); more pairs, --encoder MODEL or --ranking clip may "
+            "help"
         )
     else:
         click.echo(
