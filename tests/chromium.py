@@ -94,7 +94,7 @@ class Tab:
         self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def press(self, key: str) -> None:
-        text, code = KEYS[key]
+        text, code = KEYS[key] if key in KEYS else (key, ord(key.upper()))
         about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.send("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **about)
         self.send("Input.dispatchKeyEvent", type="keyUp", **about)

@@ -262,10 +262,10 @@ def test_marking_and_download_in_a_browser(cleaned: Path, tab: Tab, tmp_path: Pa
     tab.run("localStorage.clear()")
     tab.open(page)
     tab.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    for key in ("j", "x", "c", "x", "k", "u"):
+    for key in ("j", "x", "c", "x", "k", "u"):  # a mark leads to the next pair
         tab.press(key)
     marks = tab.run("[...document.querySelectorAll('article')].map(card => card.dataset.mark)")
-    assert marks[:3] == ["wrong", "right", ""] or marks[:4] == ["wrong", "right", "wrong", ""]
+    assert marks[:3] == ["wrong", "right", ""], marks[:5]
     told = tab.run("document.getElementById('precision').textContent")
     assert "marked" in told
     assert tab.errors == []

@@ -140,6 +140,33 @@ CARDS: dict[str, DatasetCard] = {
             "see github.com/XLearning-SCU/2021-NeurIPS-NCR",
         ),
         DatasetCard(
+            name="now",
+            folder="now100k_precomp",
+            title="NoW: screenshots of web pages with their descriptions, noisy as found (Duan et al., ACM MM 2024)",
+            images={"train": 98000, "dev": 1000, "test": 1000},
+            captions_per_image=1,
+            regions=36,
+            region_dim=768,
+            protocols=["1k"],
+            noise="real",
+            tokenizer="ids",
+            source="APT features (36 objects); captions are token ids, *_caps_bpe.txt: the texts are not public",
+            licence="see NoW",
+            if_missing="download NoW from huggingface.co/datasets/NJUyued/NoW and put its *_ims.npy, *_ids.txt and "
+            "*_caps_bpe.txt there, whatever its folder was called",
+        ),
+        DatasetCard(
+            name="flickr8k",
+            folder="flickr8k",
+            title="Flickr8k: photographs, five captions each (Hodosh et al., 2013)",
+            images={"train": None, "dev": None, "test": None},
+            captions_per_image=5,
+            source="one's own build from the photographs",
+            licence="photographs and captions: terms of their owners, research use",
+            if_missing="build it from the photographs and Karpathy's splits: `harness data build --images FOLDER "
+            "--captions dataset_flickr8k.json --regions 16 --out data/flickr8k`; without splits: Flickr8k.token.txt",
+        ),
+        DatasetCard(
             name="twemoji",
             folder="twemoji",
             title="Twemoji: emoji pictures, their names in five languages; a stand-in, no paper's benchmark",

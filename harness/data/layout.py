@@ -51,7 +51,7 @@ def split_files(folder: Path, split: str) -> SplitFiles:
     """The files of `split`. "test" means testall where there is one: MS-COCO's 5,000 test images."""
     if split == "test" and (folder / "testall_ims.npy").is_file():
         split = "testall"
-    candidates = [folder / f"{split}_{end}" for end in ("caps.tsv", "caps.txt", "caps_bpe.txt")]
+    candidates = [folder / f"{split}_{end}" for end in ("caps.tsv", "caps.txt", "caps_bpe.txt", "caps_bert.txt")]
     captions = next((path for path in candidates if path.is_file()), candidates[1])
     features, ids, pixels = (folder / f"{split}_{end}" for end in ("ims.npy", "ids.txt", "pixels.npy"))
     return SplitFiles(features, captions, ids, pixels)

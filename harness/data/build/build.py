@@ -96,11 +96,12 @@ def build_dataset(
     images = pictures.source
     if skip_unreadable:
         manifest = _without_unreadable(manifest, pictures, say)
-    known = CARDS.get(out.name)
+    known = next((card for card in CARDS.values() if out.name in (card.name, card.folder)), None)
     card = DatasetCard(
-        name=out.name,
+        name=known.name if known else out.name,
         folder=out.name,
-        title=out.name,
+        title=known.title if known else out.name,
+        protocols=known.protocols if known else ["full"],
         source=f"built from {images.name} and {captions.name}",
         licence=licence,
         noise="synthetic" if benchmark or (known is not None and known.noise == "synthetic") else "real",
