@@ -15,9 +15,11 @@ from vision import write_vit
 from harness.cli import group
 from harness.data import open_dataset
 from harness.data.build.pictures import Pictures
+from harness.data.cards import DatasetCard
 from harness.data.check import check_dataset
 from harness.data.formats import read_captions
 from harness.errors import HarnessError
+from harness.grids import load_grid
 
 
 def say(*words: object) -> str:
@@ -216,3 +218,28 @@ def test_the_shared_inputs(shared: Path) -> None:
     nfd.check(row.image for row in read_captions(cases / "unicode-form" / "nfd.csv").rows)
     cut = read_captions(cases / "truncated-jpeg" / "trunc.csv")
     assert len(Pictures(cases / "truncated-jpeg" / "trunc").faults({row.image for row in cut.rows})) >= 1
+
+
+def test_own_data_are_not_corrupted_unasked(tmp_path: Path) -> None:
+    """Without a noise there is none; noise is refused before training, and `planted` is the word for wanting it."""
+    write_dataset(tmp_path / "data" / "mine")
+    DatasetCard(name="mine", folder="mine", noise="real").write(tmp_path / "data" / "mine")
+    places = ("--data", tmp_path / "data", "--runs", tmp_path / "runs")
+    grid = (
+        'title = "t"\n[run]\ndataset = "mine"\nbackbone = { name = "vse_infinity", embed_dim = 8, word_dim = 8 }\n'
+        'method = "infonce"\nschedule = { epochs = 1, batch_size = 32 }\n'
+    )
+    path = tmp_path / "g.toml"
+    path.write_text(grid)
+    assert load_grid(path).cells[0].run.noise.name == "none"
+    text = grid.replace('method = "infonce"\n', 'method = "infonce"\nnoise = { name = "caption_level", rate = 0.4 }\n')
+    path.write_text(text)
+    said = say("run", path, *places)
+    assert 'accepted: noise = "none"' in said
+    assert "planted" in said
+    assert not list((tmp_path / "runs").glob("*/checkpoint.pt"))
+    path.write_text(text.replace("caption_level", "planted"))
+    assert "1 of 1 cells done" in say("run", path, *places)
+    path.write_text(grid.replace("mine", "twemoji"))
+    with pytest.raises(HarnessError, match='noise: is missing; accepted: noise = "none"'):
+        load_grid(path)

@@ -68,7 +68,7 @@ def load_backbone(path: Path) -> Backbone:
         raise HarnessError(f"{path}: has no backbone in its metadata; `harness data import-checkpoint` writes one")
     try:
         build = json.loads(metadata["backbone"])
-        _refuse_larger(build, max(max(tensor.shape, default=1) for tensor in tensors.values()))
+        _refuse_larger(build, max(4096, *(side for tensor in tensors.values() for side in tensor.shape)))
         backbone: Backbone = find("backbone", build["name"])(
             build["region_dim"], build["vocabulary_size"], **build["keywords"]
         )
@@ -87,10 +87,10 @@ def load_backbone(path: Path) -> Backbone:
 
 
 def _refuse_larger(build: Any, side: int) -> None:
-    """ValueError where a number of the metadata is larger than the largest side of a tensor: a network that would not
-    fit its file is not built, as it may not fit the memory either."""
+    """ValueError where a number of the metadata is larger than `side`, the largest of its tensors or a usual width: a
+    network that would not fit its file is not built, as it may not fit the memory either."""
     parts = list(build.values()) if isinstance(build, dict) else build if isinstance(build, list) else []
     if isinstance(build, int | float) and not -side <= build <= side:
-        raise ValueError(f"{build:,} is larger than any side of its tensors, {side:,}")
+        raise ValueError(f"{build:,} is larger than any size of its tensors, {side:,}")
     for part in parts:
         _refuse_larger(part, side)

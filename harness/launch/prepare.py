@@ -64,6 +64,7 @@ def prepare_data(cells: Sequence[PlannedCell], root: Path) -> None:
         if key not in seen:
             seen.add(key)
             dataset = open_for(cell.run, root)
+            dataset.card.refuse_noise(cell.run, cell.name or cell.fingerprint)
             training_pairs(cell.run, dataset)
             dataset.split("dev")
             refuse_protocols(cell, dataset)

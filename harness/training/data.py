@@ -15,7 +15,6 @@ def open_for(run: RunSpec, root: Path) -> Dataset:
         HarnessError: it is not there, or the model that reads it is not. Pixels are missed when a split is opened.
     """
     dataset = open_dataset(run.dataset, root)  # first: a model may be a download
-    dataset.card.refuse_noise(run, f"{dataset.folder}")
     return read_by(run.backbone.cls.reader(**run.backbone.parameters), dataset)
 
 

@@ -109,6 +109,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
             "changed; delete it, and the command that made it writes it anew; a changed run has a folder of its own"
         )
     dataset = open_for(run, data)
+    dataset.card.refuse_noise(run, f"{dataset.folder}")
     dataset.tell = partial(_tell_tokenising, claim, stop)
     if _taken_over(cell, run, dataset, machine, claim):
         return
