@@ -113,6 +113,11 @@ def _show(written: "Written") -> None:
             f"{summary['auc_of_planted_swaps']:.2f}, 0.5 is chance); more pairs, --encoder MODEL or --ranking clip may "
             "help"
         )
+    elif not cut["dropped"]:
+        click.echo(
+            f"no pair is above the cut, a probability of {summary['cut']:g}; the lowest pairs are on the page, for a "
+            "person to look at"
+        )
     else:
         click.echo(
             f"cut at a probability of {summary['cut']:g}: expected precision {percent(cut['precision'])}, recall "

@@ -15,8 +15,8 @@ def decimal(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """39.9 %"""
-    return f"{decimal(100 * share, digits)} %"
+    """39.9 %; nothing for NaN, the share of nothing."""
+    return NOTHING if share != share else f"{decimal(100 * share, digits)} %"
 
 
 def short(value: object) -> str:
