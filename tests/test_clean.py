@@ -300,3 +300,21 @@ def test_the_wrong_pairs_are_found(tmp_path: Path) -> None:
     dropped = {int(record["row"]) - 1 for record in scores(tmp_path / "out") if record["reason"] == "wrong pair"}
     assert len(dropped & wrong) / len(wrong) > 0.6
     assert len(dropped & wrong) / max(1, len(dropped)) > 0.6
+
+
+@pytest.mark.slow
+def test_a_clip_as_it_is_is_a_ranking_too_and_a_budget_stops(tmp_path: Path) -> None:
+    photos, captions = write_user_data(tmp_path, 60)
+    words = ("--images", photos, "--captions", captions, "--out", tmp_path / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow, "settings_for", lambda *sizes: replace(settings_for(*sizes), parts=2, epochs=3))
+        spent = say(*words, "--budget", "1s")
+        assert spent.exception is None
+        assert "the budget is spent before every training has ended; the same command continues" in spent.output
+        assert not (tmp_path / "out" / "cleaned.json").exists()
+        result = say(*words, "--compare", "clip", "--clip", "tiny-random")
+    assert result.exception is None, result.output
+    assert "| clip" in result.output
+    compared = json.loads((tmp_path / "out" / "summary.json").read_text())["compared"]
+    assert list(compared) == ["osa", "clip"]
+    assert 0.2 < compared["clip"]["auc"] < 0.8  # random weights tell nothing

@@ -74,13 +74,14 @@ def plan_copies(image_of_caption: Index, images: int, settings: Settings, seed: 
 def write_copy(copy: Copy, whole: Dataset, root: Path, minimum_count: int) -> None:
     """Make a copy's folder beside the whole set's, if it is not there."""
     folder = root / copy.name
-    if (folder / "card.json").is_file():
+    source = layout.split_files(whole.folder, "train")
+    pixels = not source.pixels.is_file() or (folder / "test_pixels.npy").is_file()
+    if (folder / "card.json").is_file() and pixels:  # pixels come later, when a CLIP is compared
         return
     folder.mkdir(parents=True, exist_ok=True)
     split = whole.split("train")
     dev = np.setdiff1d(np.arange(len(split.texts)), copy.rows)
     images = np.unique(copy.image[dev])
-    source = layout.split_files(whole.folder, "train")
     for kind, path in (("ims", source.features), ("pixels", source.pixels)):
         if path.is_file():
             _link(path, folder / f"train_{kind}.npy")
