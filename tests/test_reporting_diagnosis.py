@@ -80,7 +80,11 @@ def test_labels_that_collapsed(tmp_path: Path) -> None:
     dead = a_run(tmp_path, **{"labels/share_zero": 0.99, "labels/mean_clean": 0.003})
     verdict, words = verdicts(dead)[name]
     assert verdict == "found"
-    assert "99% of the labels are zero, the mean label of the pairs known to be clean is 0.003" in words
+    assert "99% of the labels are zero, the mean label of the pairs that noise left alone is 0.003" in words
+    real = a_run(tmp_path, **{"labels/share_zero": 0.97, "labels/mean_clean": 0.01, "labels/mean_noisy": None})
+    assert (
+        "97% of the labels are zero, the mean label is 0.010" in verdicts(real)[name][1]
+    )  # nobody knows the clean ones
     unknown = a_run(tmp_path, **{"labels/share_zero": 0.97, "labels/mean_clean": None, "labels/mean_noisy": None})
     assert verdicts(unknown)[name][0] == "found"
     assert verdicts(a_run(tmp_path, **{"labels/share_zero": None}))[name][0] == "not judged"

@@ -61,7 +61,8 @@ def judge_labels(run: History, advice: str) -> Judgement:
         return "not judged", "the run keeps no labels"
     zero, clean, noisy = (values.get(f"labels/{key}") for key in ("share_zero", "mean_clean", "mean_noisy"))
     figures = f"{zero:.0%} of the labels are zero"
-    figures += "" if clean is None else f", the mean label of the pairs known to be clean is {clean:.3f}"
+    of = "" if noisy is None else " of the pairs that noise left alone"  # without noise nobody knows which are clean
+    figures += "" if clean is None else f", the mean label{of} is {clean:.3f}"
     figures += "" if noisy is None else f", of the noisy ones {noisy:.3f}"
     return judge(zero >= DEAD or (clean is not None and clean < COLLAPSED), figures, advice)
 
