@@ -6,6 +6,7 @@ swaps planted in them (copies.py), train (the harness's own trainer and ledger, 
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ WHOLE = "all"  # name of the data set with every usable pair
 UNUSABLE = ("no picture", "unreadable picture", "no caption")
 BLIND = 0.6  # AUC of planted swaps below which the network tells nothing
 CLIP_PIXELS = 224
+SAY_SECONDS = 10.0  # between lines on how far it is
 Say = Callable[[str], None]
 
 
@@ -163,7 +165,15 @@ def _look(file: CaptionFile, pictures: Pictures, say: Say) -> tuple[list[Finding
     """What is noticed without a network, and the language of most captions."""
     names = list(dict.fromkeys(row.image for row in file.rows if row.image))
     say(f"looking at {len(names):,} pictures")
-    looks = look_at_pictures(pictures, names)
+    said = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > SAY_SECONDS:
+            said = time.monotonic()
+            say(f"{done:,} of {len(names):,} pictures looked at")
+
+    looks = look_at_pictures(pictures, names, tell)
     if names and all(look.fault == "not there" for look in looks.values()):
         raise HarnessError(
             f"{pictures.source}: none of the {len(names):,} pictures that the captions name is there, first "
