@@ -44,6 +44,15 @@ def write_atomic(path: Path, content: bytes | Callable[[BinaryIO], None]) -> Non
         raise
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file in place of `target`; a copy where the disk has no such thing."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def remove_leftovers(folder: Path, name: str = "*") -> None:
     """Delete what writers that were killed have left of `name` in a folder, where nobody else writes it now."""
     for path in folder.glob(f".{name}.*.tmp"):

@@ -2,12 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pictures import rows_for, write_captions
 
-from harness.data.build.captions import Item, read_manifest
+from harness.data.build.captions import Item, Manifest, manifest_of
+from harness.data.formats import read_captions
 from harness.errors import HarnessError
+
+
+def read_manifest(file: Path, **options: Any) -> Manifest:
+    return manifest_of(read_captions(file), **options)
 
 
 def refuses(file: Path, *parts: str, **options: int) -> None:

@@ -88,7 +88,7 @@ def write_audit(
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / name for name in ("index.html", "pairs.csv", "summary.json")]
     write_atomic(files[0], render(summary, made, notes).encode())
-    write_atomic(files[1], pairs_csv(evidence, ranking, found).encode())
+    write_atomic(files[1], pairs_csv(evidence, ranking, found))
     write_json(files[2], summary)
     return Audit(summary, detection, notes, files)
 

@@ -1,13 +1,11 @@
 """The table of all pairs, as CSV."""
 
-import csv
-import io
 from collections.abc import Iterator
 
 from harness.audit.alternatives import Alternatives
 from harness.audit.evidence import Evidence
 from harness.audit.ranking import Ranking
-from harness.printing.sheet import as_text
+from harness.printing.sheet import sheet
 
 COLUMNS = (
     "rank", "pair", "image", "caption", "label", "match", "similarity", "clean", "true_image", "original_caption",
@@ -15,17 +13,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def pairs_csv(evidence: Evidence, ranking: Ranking, found: Alternatives) -> str:
+def pairs_csv(evidence: Evidence, ranking: Ranking, found: Alternatives) -> bytes:
     """Every training pair by rank. Text that a spreadsheet would compute begins with an apostrophe.
 
     Empty where nothing is known: `label` without labels, `clean` and `true_image` where the noise is real or none,
     `original_caption` where noise left it alone, alternatives for pairs without a card.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(as_text, row) for row in _rows(evidence, ranking, found))
-    return out.getvalue()
+    return sheet(COLUMNS, _rows(evidence, ranking, found))
 
 
 def _rows(evidence: Evidence, ranking: Ranking, found: Alternatives) -> Iterator[list[object]]:

@@ -93,7 +93,6 @@ class Cleaned:
         file: the user's captions.
         usable: (pairs,) int64, the rows of the file that could be judged.
         verdict, alternatives: of the usable pairs.
-        split_images: name of each image of the whole set.
         findings: what was noticed besides.
         compared: ranking -> its verdict, the chosen one first.
         notes: what a reader should know.

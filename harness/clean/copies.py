@@ -4,10 +4,6 @@ A copy is a data set in the field's layout beside the whole one. Its training fe
 second name: what differs are the captions, and which image each stands with.
 """
 
-import csv
-import io
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +14,7 @@ from harness.clean.settings import COPIES, Settings
 from harness.data import Dataset, layout
 from harness.data.cards import DatasetCard
 from harness.data.vocabulary import Vocabulary
-from harness.files import write_array, write_atomic, write_json
+from harness.files import link_or_copy, write_array, write_atomic, write_json
 from harness.noise.base import choose, deranged
 from harness.seeds import rng_for
 
@@ -84,7 +80,7 @@ def write_copy(copy: Copy, whole: Dataset, root: Path, minimum_count: int) -> No
     images = np.unique(copy.image[dev])
     for kind, path in (("ims", source.features), ("pixels", source.pixels)):
         if path.is_file():
-            _link(path, folder / f"train_{kind}.npy")
+            link_or_copy(path, folder / f"train_{kind}.npy")
             write_array(folder / f"dev_{kind}.npy", np.load(path, mmap_mode="r")[images])
     _write_captions(
         folder, "train", split.image_ids, [(split.image_ids[copy.image[r]], split.texts[r]) for r in copy.rows]
@@ -96,15 +92,14 @@ def write_copy(copy: Copy, whole: Dataset, root: Path, minimum_count: int) -> No
     _write_captions(folder, "dev", [split.image_ids[image] for image in found], pairs)
     for end in ("ims.npy", "pixels.npy", "caps.tsv", "ids.txt"):
         if (folder / f"dev_{end}").is_file():
-            _link(folder / f"dev_{end}", folder / f"test_{end}")  # the layout has one; no copy is scored on it
+            link_or_copy(folder / f"dev_{end}", folder / f"test_{end}")  # the layout has one; no copy is scored on it
     write_vocabulary(folder, whole, minimum_count)
     DatasetCard(name=copy.name, folder=copy.name, noise="real", tokenizer=whole.card.tokenizer).write(folder)
 
 
 def _write_captions(folder: Path, name: str, ids: list[str], pairs: list[tuple[str, str]]) -> None:
-    out = io.StringIO()
-    csv.writer(out, delimiter="\t", lineterminator="\n").writerows(pairs)
-    write_atomic(folder / f"{name}_caps.tsv", out.getvalue().encode())
+    lines = "".join(layout.tsv_line(image, caption) + "\n" for image, caption in pairs)
+    write_atomic(folder / f"{name}_caps.tsv", lines.encode())
     write_atomic(folder / f"{name}_ids.txt", "".join(f"{image}\n" for image in ids).encode())
 
 
@@ -114,12 +109,3 @@ def write_vocabulary(folder: Path, whole: Dataset, minimum_count: int) -> None:
     (folder / "vocab").mkdir(exist_ok=True)
     content = {"word2idx": {word: number for number, word in enumerate(words)}, "idx": len(words)}
     write_json(folder / "vocab" / f"{folder.name}_vocab.json", content)
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file; a copy where the disk has no such thing."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

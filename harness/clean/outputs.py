@@ -1,7 +1,6 @@
 """What a user gets: their file without the wrong pairs and with those alone, all scores, what was noticed, a sum-up."""
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from harness.clean.clean import UNUSABLE, Cleaned
-from harness.clean.estimates import Cut, wilson
+from harness.clean.estimates import Cut
 from harness.clean.verdict import ranks
 from harness.data.formats import CaptionFile, read_captions
 from harness.errors import HarnessError
 from harness.files import file_sha256, read_json, write_atomic, write_json
-from harness.printing.sheet import as_text
+from harness.printing.sheet import sheet
 
 COLUMNS = (
     "row", "where", "image", "caption", "decision", "reason", "rank", "probability_wrong", "score", "other_picture",
@@ -103,7 +102,7 @@ def write_all(found: Cleaned, records: list[dict[str, Any]], *, columns: bool) -
         "marks": {},
     }
     files = [out / "findings.csv"]
-    write_atomic(files[0], _sheet(("kind", "row", "image", "detail"), [
+    write_atomic(files[0], sheet(("kind", "row", "image", "detail"), [
         [finding.kind, "" if finding.row is None else finding.row + 1, finding.image, finding.detail]
         for finding in found.findings
     ]))  # fmt: skip
@@ -135,15 +134,6 @@ def apply_decisions(out: Path, decisions: Path) -> Written:
         records[row - 1] |= {"decision": MARKS[mark], "reason": f"marked {mark}"}
     summary["marks"] = {"file": str(decisions), **Counter(marks.values())}
     return _write(out, read_captions(captions), records, summary, [])
-
-
-def precision_by_hand(marks: dict[int, str], sample: Sequence[int]) -> tuple[float, float, float] | None:
-    """Share of a random sample of dropped rows that was marked wrong, and its 95 % interval; None without marks."""
-    seen = [marks[row] for row in sample if row in marks]
-    if not seen:
-        return None
-    hits = seen.count("wrong")
-    return hits / len(seen), *wilson(hits, len(seen))
 
 
 def _read_marks(path: Path, records: Sequence[dict[str, Any]]) -> dict[int, str]:
@@ -186,7 +176,7 @@ def _write(
         file.write(target, rows, columns)
     summary |= {"kept": len(kept), "dropped": len(dropped),
                 "reasons": dict(Counter(r["reason"] for r in records if r["decision"] == "dropped"))}  # fmt: skip
-    write_atomic(out / "scores.csv", _sheet(COLUMNS, [[record[name] for name in COLUMNS] for record in records]))
+    write_atomic(out / "scores.csv", sheet(COLUMNS, [[record[name] for name in COLUMNS] for record in records]))
     write_json(out / "summary.json", summary)
     return Written(summary, [*targets, out / "scores.csv", *files, out / "summary.json"])
 
@@ -207,11 +197,3 @@ def _at_planted(found: Cleaned, name: str) -> float:
     verdict = found.compared[name]
     many = max(1, round(verdict.share.value * len(verdict.probability)))
     return float(np.sort(verdict.probability)[::-1][:many].mean())
-
-
-def _sheet(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[as_text(value) for value in row] for row in rows])
-    return out.getvalue().encode()

@@ -33,7 +33,7 @@ def render(found: Cleaned, records: Sequence[dict[str, Any]], summary: dict[str,
         Path(__file__).parent / "page.html.jinja",
         title=f"Pairs of {found.task.captions.name} that look wrong",
         summary=summary,
-        quality=_table(summary) if len(summary["compared"]) > 1 else None,
+        quality=compare_table(summary) if len(summary["compared"]) > 1 else None,
         cards=_cards(records, shown, set(sample), drawn, others),
         noticed=summary["noticed"],
         sampled=len(sample),
@@ -43,10 +43,6 @@ def render(found: Cleaned, records: Sequence[dict[str, Any]], summary: dict[str,
 
 def compare_table(summary: dict[str, Any]) -> Table:
     """What each ranking finds of the planted swaps."""
-    return _table(summary)
-
-
-def _table(summary: dict[str, Any]) -> Table:
     rows = [
         [
             name, percent(row["found"]), percent(row["precision"]), percent(row["dropped"]), f"{row['auc']:.3f}",

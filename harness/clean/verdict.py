@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +71,6 @@ def ranks(verdict: Verdict) -> NDArray[np.int64]:
     result = np.empty(len(order), dtype=np.int64)
     result[order] = np.arange(1, len(order) + 1)
     return result
-
-
-def dev_rsums(copies: Sequence[tuple[Copy, Cell]]) -> list[float]:
-    """What each training reached on the images that chose its epoch."""
-    results: list[dict[str, Any]] = [cell.result() or {} for _, cell in copies]
-    return [float(result["dev"]["rsum"]) for result in results]
 
 
 def _mean_score(copies: Sequence[tuple[Copy, Cell]]) -> Floats:

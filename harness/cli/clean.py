@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.clean.settings import RANKINGS
 from harness.cli import options
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.clean import Written
-
-RANKINGS = ("osa", "infonce", "dcl", "gsc", "crcl", "clip")
+    from harness.clean.outputs import Written
 
 
 @click.command()
@@ -67,7 +66,8 @@ def command(
     probability of being wrong, findings.csv (duplicates, damaged pictures, captions that are file names, ...), and
     index.html, on which pairs are marked right or wrong by hand; --apply takes the marks back.
     """
-    from harness.clean import Task, apply_decisions, clean, decide, write_all
+    from harness.clean.clean import Task, clean
+    from harness.clean.outputs import apply_decisions, decide, write_all
     from harness.clean.page import render
     from harness.files import write_atomic
 

@@ -179,3 +179,8 @@ CARDS: dict[str, DatasetCard] = {
         ),
     )
 }
+
+
+def known_card(name: str) -> DatasetCard | None:
+    """The card of a data set by its name or its folder's; None for one's own."""
+    return CARDS.get(name) or next((card for card in CARDS.values() if card.folder == name), None)

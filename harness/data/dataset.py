@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.data import layout
-from harness.data.cards import CARD_FILE, CARDS, DatasetCard
+from harness.data.cards import CARD_FILE, CARDS, DatasetCard, known_card
 from harness.data.tokenizer import WORDS, Tokens, cached_tokens
 from harness.data.vocabulary import Vocabulary, caption_ids
 from harness.errors import HarnessError, suggest
@@ -276,7 +276,7 @@ def missing(name: str, folder: Path, files: list[str], card: DatasetCard) -> Har
 
 def find(name: str, root: Path) -> tuple[Path, DatasetCard]:
     """Folder and card of `name`: a card's name, or a folder under `root`, by its card.json if it has one."""
-    known = CARDS.get(name) or next((card for card in CARDS.values() if card.folder == name), None)
+    known = known_card(name)
     folder = root / (known.folder if known else name)
     if name in ("", "..") or Path(name).name != name or not (known or folder.is_dir()):
         here = [path.name for path in root.iterdir() if (path / CARD_FILE).is_file()] if root.is_dir() else []

@@ -84,6 +84,13 @@ def without_blank_end(lines: list[str], rows: int | None = None) -> list[str]:
     return whole if shares else lines
 
 
+def tsv_line(image: str, caption: str) -> str:
+    """A pair as a line of a .tsv that `read_captions` reads, without its end."""
+    out = io.StringIO()
+    csv.writer(out, delimiter="\t", lineterminator="").writerow([image, caption])
+    return out.getvalue()
+
+
 def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
     """Captions, and the image ids where the file carries them.
 

@@ -1,9 +1,5 @@
 """From pictures and captions to a dataset folder in the field's layout: features, captions, names, card."""
 
-import csv
-import io
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +9,7 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from harness.data import layout
 from harness.data.build.captions import Manifest, manifest_of
 from harness.data.build.encode import encode
 from harness.data.build.encoders import EFFICIENTNET_LITE0, Encoder, open_encoder
@@ -20,11 +17,11 @@ from harness.data.build.pictures import Pictures
 from harness.data.build.pixels import add_pixels
 from harness.data.build.sources import Source
 from harness.data.build.store import SETTINGS, Store, refuse_other_settings
-from harness.data.cards import CARDS, DatasetCard
+from harness.data.cards import DatasetCard, known_card
 from harness.data.formats import CaptionFile, read_captions
 from harness.data.tokenizer import WORDS, splitter
 from harness.errors import HarnessError
-from harness.files import read_json
+from harness.files import link_or_copy, read_json
 
 Say = Callable[[str], None]
 
@@ -96,7 +93,7 @@ def build_dataset(
     images = pictures.source
     if skip_unreadable:
         manifest = _without_unreadable(manifest, pictures, say)
-    known = next((card for card in CARDS.values() if out.name in (card.name, card.folder)), None)
+    known = known_card(out.name)
     card = DatasetCard(
         name=known.name if known else out.name,
         folder=out.name,
@@ -228,24 +225,15 @@ def _write_texts(manifest: Manifest, store: Store) -> None:
     equal = manifest.captions_per_image is not None
     captions_file = "caps.txt" if equal else "caps.tsv"
     for split, items in manifest.splits.items():
-        lines = [caption if equal else _tsv(item.image, caption) for item in items for caption in item.captions]
+        lines = [
+            caption if equal else layout.tsv_line(item.image, caption) for item in items for caption in item.captions
+        ]
         store.text(f"{split}_{captions_file}", lines)
         store.text(f"{split}_ids.txt", [item.image for item in items])
     if manifest.test_from:  # the layout has a test split: a second name for the same file, no copy where possible
         for end in ("ims.npy", captions_file, "ids.txt"):
             source, twin = store.folder / f"{manifest.test_from}_{end}", store.folder / f"test_{end}"
-            twin.unlink(missing_ok=True)
-            try:
-                os.link(source, twin)
-            except OSError:
-                shutil.copyfile(source, twin)
-
-
-def _tsv(*cells: str) -> str:
-    """A line of the field's .tsv, with csv quoting."""
-    out = io.StringIO()
-    csv.writer(out, delimiter="\t", lineterminator="").writerow(cells)
-    return out.getvalue()
+            link_or_copy(source, twin)
 
 
 def _filled(card: DatasetCard, manifest: Manifest, encoder: Encoder, counts: dict[str, int]) -> DatasetCard:

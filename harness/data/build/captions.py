@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.data.formats import CaptionFile, Row, read_captions
+from harness.data.formats import CaptionFile, Row
 from harness.errors import HarnessError
 
 SPLITS = ("train", "dev", "test")
@@ -53,11 +53,6 @@ class Manifest:
         """The manifest without some pictures."""
         splits = {name: [item for item in items if item.image not in images] for name, items in self.splits.items()}
         return Manifest(splits, self.captions_per_image, self.test_from, self.notes)
-
-
-def read_manifest(path: Path, *, captions_per_image: int | None = None, test_from: str = "dev") -> Manifest:
-    """The manifest of any file that `read_captions` knows; see `manifest_of`."""
-    return manifest_of(read_captions(path), captions_per_image=captions_per_image, test_from=test_from)
 
 
 def manifest_of(file: CaptionFile, *, captions_per_image: int | None = None, test_from: str = "dev") -> Manifest:

@@ -17,7 +17,7 @@ import numpy as np
 from harness.data import layout
 from harness.data.build.pictures import Pictures
 from harness.data.build.store import SETTINGS, Store, refuse_other_settings
-from harness.files import read_json, write_json
+from harness.files import link_or_copy, read_json, write_json
 
 CHUNK = 64  # pictures decoded at once, by as many threads as there are cores
 SAVE_SECONDS = 1.0  # a kill loses at most so much work
@@ -43,7 +43,7 @@ def add_pixels(out: Path, pictures: Pictures, size: int, *, say: Callable[[str],
             former = {"pixels": layout.open_pixels(files.pixels).shape[1]}
             refuse_other_settings(out, "a finished dataset", former, {"pixels": size})
         elif twin := whole.get(tuple(names)):
-            _link(twin, files.pixels)  # dev that doubles as test
+            link_or_copy(twin, files.pixels)  # dev that doubles as test
         else:
             made += _write(files.pixels, names, pictures, size, say)
         shutil.rmtree(files.pixels.with_suffix(".partial"), ignore_errors=True)
@@ -84,10 +84,3 @@ def _write(target: Path, names: list[str], pictures: Pictures, size: int, say: C
             store.save()
     os.replace(store.folder / target.name, target)
     return len(names) - before
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
