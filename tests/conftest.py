@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch  # noqa: F401 (first: what is kept between commands is left alone by a process that has it already)
 from synthetic import write_dataset
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -41,6 +41,7 @@ LEVELS: list[dict[str, str]] = [
         "theory": "The paper's robustness claims as formulas, and their trial by simulation.",
     },
     {"spec": "What one run is: typed, checked and fingerprinted. Knows components by name and imports no torch."},
+    {"kept": "What is read off the code, kept from one command to the next, so that most verbs need no torch."},
     {
         "seeds": "A seed is a hash of what it is for.",
         "files": "Writes a file wholly or not at all.",

@@ -5,7 +5,8 @@ import pytest
 import torch
 from synthetic import write_dataset
 
-from harness.data import Dataset, PairReader, open_dataset
+from harness.data import Dataset, open_dataset
+from harness.data.batches import PairReader
 from harness.errors import HarnessError
 
 

@@ -20,7 +20,7 @@ from harness.bench import PAPER, SMALL
 from harness.bench.flops import BOTH, step_flops
 from harness.bench.stage import Stage
 from harness.bench.table import markdown
-from harness.data import PairReader
+from harness.data.batches import PairReader
 from harness.data.descriptors import COMPONENTS
 from harness.distributed import any_rank, share
 from harness.evaluation.correspondence import label_report

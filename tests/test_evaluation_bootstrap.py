@@ -11,7 +11,7 @@ from oracles import bootstrap as slow
 from oracles.bootstrap import Run
 
 from harness.errors import HarnessError
-from harness.evaluation import protocols
+from harness.evaluation import folds
 from harness.evaluation.bootstrap import METRICS, Ranks, compare, holm, read_ranks
 
 
@@ -94,7 +94,7 @@ def test_points_are_the_difference_of_the_protocols_metrics() -> None:
     for skill in (4.0, 3.5):
         scores = rng.standard_normal((5000, 10000), dtype=np.float32)
         scores[owner, np.arange(10000)] += skill
-        found.append(protocols.measure(torch.from_numpy(scores), owner, "coco_1k_5fold"))
+        found.append(folds.measure(torch.from_numpy(scores), owner, "coco_1k_5fold"))
     (a, ranks_a), (b, ranks_b) = found
     for metric in METRICS:
         assert compare([Ranks(**ranks_a)], [Ranks(**ranks_b)], metric, resamples=10).points == pytest.approx(

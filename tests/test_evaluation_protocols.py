@@ -10,7 +10,8 @@ from torch import Tensor
 
 from harness.errors import HarnessError
 from harness.evaluation import protocols
-from harness.evaluation.protocols import PROTOCOLS, Protocol, evaluate
+from harness.evaluation.folds import evaluate
+from harness.evaluation.protocols import PROTOCOLS, Protocol
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from toy import harness, write_grid
 from harness.backbones.weights import load_backbone
 from harness.data import open_dataset
 from harness.errors import HarnessError
-from harness.evaluation import protocols, scoring
+from harness.evaluation import folds, scoring
 from harness.grids import load_grid
 from harness.launch.ensemble import score_ensemble
 from harness.ledger import Ledger
@@ -49,12 +49,12 @@ def test_the_ensemble_scores_the_mean_of_its_members(ledger: Ledger, toy_data: P
 
     split = open_dataset("toy", toy_data).split("test")
     each = [scoring.score_matrix(load_backbone(member.path("model.safetensors")), split, "cpu") for member in members]
-    expected = protocols.evaluate((each[0] + each[1]) / 2, split.image_of_caption, "full")
+    expected = folds.evaluate((each[0] + each[1]) / 2, split.image_of_caption, "full")
     assert (cell.result() or {})["test"]["full"] == expected
     assert not torch.equal(each[0], each[1])
     for member, scores in zip(members, each, strict=True):  # what a run recorded is what its network scores
         recorded = (member.result() or {})["test"]["full"]
-        assert protocols.evaluate(scores, split.image_of_caption, "full") == pytest.approx(recorded)
+        assert folds.evaluate(scores, split.image_of_caption, "full") == pytest.approx(recorded)
         assert np.isfinite(recorded["rsum"])
 
 

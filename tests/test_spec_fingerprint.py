@@ -8,7 +8,7 @@ from pydantic import Field
 from harness.grids.resolve import resolve_run
 from harness.methods import METHODS, Method
 from harness.spec import AddedLater, NotScience, RunSpec, Schedule, fingerprint
-from harness.spec.marks import completed, science
+from harness.spec.marks import neutral_values, science
 from harness.spec.run import Strict
 
 BASE: dict[str, Any] = {"dataset": "toy", "noise": "caption_level", "backbone": "saf", "schedule": {"epochs": 1}}
@@ -105,7 +105,7 @@ def test_a_pinned_place_counts_only_without_its_digest() -> None:
     fields = Pinned.model_fields
     assert science(fields, {"model": "a", "sha256": "1"}) == {"sha256": "1"}
     assert science(fields, {"model": "a", "sha256": ""}) == {"model": "a", "sha256": ""}
-    assert completed(fields, {"model": "a"}) == {"model": "a"}
+    assert neutral_values(fields) == {}
 
 
 def test_a_run_of_a_component_that_is_gone_can_be_read(toy: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from synthetic import write_dataset
 from toy import CRCL, TOY, wait_for, write_grid
 
-from harness.data import Augmentation, PairReader, open_dataset
+from harness.data import Augmentation, open_dataset
+from harness.data.batches import PairReader
 from harness.errors import HarnessError
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger

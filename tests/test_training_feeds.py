@@ -8,7 +8,8 @@ import pytest
 import torch
 from synthetic import write_dataset
 
-from harness.data import Augmentation, Batch, Dataset, PairReader, open_dataset
+from harness.data import Augmentation, Dataset, open_dataset
+from harness.data.batches import Batch, PairReader
 from harness.errors import HarnessError
 from harness.methods.base import Feed
 from harness.seeds import rng_for

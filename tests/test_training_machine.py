@@ -9,7 +9,8 @@ import torch
 from toy import CRCL, write_grid
 
 from harness.backbones import BACKBONES, Backbone
-from harness.data import Batch, PairReader, open_dataset
+from harness.data import open_dataset
+from harness.data.batches import Batch, PairReader
 from harness.errors import HarnessError
 from harness.grids import load_grid
 from harness.ledger import Ledger

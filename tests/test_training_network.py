@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from toy_methods import Parts, nce
 
 from harness.backbones.base import Backbone
-from harness.data import Batch, PairReader
+from harness.data.batches import Batch, PairReader
 from harness.errors import HarnessError
 from harness.methods.base import Part
 from harness.spec import Schedule

@@ -10,7 +10,7 @@ from toy import finished, write_grid
 from harness.backbones.weights import load_networks
 from harness.data import open_dataset
 from harness.errors import HarnessError
-from harness.evaluation import protocols
+from harness.evaluation import folds
 from harness.evaluation.scoring import score_matrices, score_matrix
 from harness.grids import load_grid
 from harness.ledger import Cell
@@ -39,8 +39,8 @@ def test_the_result_is_the_mean_and_each_network_alone(done: Cell, toy_data: Pat
     split = open_dataset("toy", toy_data).split("test")
     mean, *alone = score_matrices(networks, split, "cpu")
     assert torch.equal(mean, (score_matrix(networks[0], split, "cpu") + score_matrix(networks[1], split, "cpu")) / 2)
-    assert protocols.evaluate(mean, split.image_of_caption, "full") == result["test"]["full"]
-    each = [protocols.evaluate(scores, split.image_of_caption, "full") for scores in alone]
+    assert folds.evaluate(mean, split.image_of_caption, "full") == result["test"]["full"]
+    each = [folds.evaluate(scores, split.image_of_caption, "full") for scores in alone]
     assert each == [network["test"]["full"] for network in result["networks"]]
     assert each[0] != each[1]
 

@@ -9,7 +9,7 @@ from toy import CRCL, finished, write_grid
 
 from harness.backbones.weights import load_backbone
 from harness.data import open_dataset
-from harness.evaluation import protocols, scoring
+from harness.evaluation import folds, scoring
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
 from harness.training import Machine, work
@@ -61,11 +61,11 @@ def test_the_ranks_give_the_metrics_again(done: Cell) -> None:
 def test_ranks_of_folds_stand_one_after_another() -> None:
     owner = np.arange(10_000) // 2
     scores = torch.from_numpy(np.random.default_rng(0).normal(size=(5000, 10_000)).astype(np.float32))
-    metrics, ranks = protocols.measure(scores, owner, "coco_1k_5fold")
+    metrics, ranks = folds.measure(scores, owner, "coco_1k_5fold")
     assert ranks["i2t"].shape == (5000,)
     assert np.array_equal(ranks["image_of_caption"], owner)
     assert 100 * (ranks["t2i"] <= 5).mean() == pytest.approx(metrics["t2i_r5"])
-    second = protocols.evaluate(scores[1000:2000, 2000:4000], owner[2000:4000] - 1000, "full")
+    second = folds.evaluate(scores[1000:2000, 2000:4000], owner[2000:4000] - 1000, "full")
     assert 100 * (ranks["i2t"][1000:2000] <= 10).mean() == pytest.approx(second["i2t_r10"])
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from harness.backbones import Backbone
 from harness.backbones.weights import load_networks
-from harness.data import Dataset, PairReader
+from harness.data import Dataset
+from harness.data.batches import PairReader
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.spec import RunSpec

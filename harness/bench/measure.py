@@ -16,7 +16,7 @@ from harness.bench.matmul import matmul_rate, synchronise
 from harness.bench.profile import Operation, Profiler
 from harness.bench.sizes import SMALL, Plan
 from harness.bench.stage import CAPTIONS_PER_IMAGE, Stage, draw_batch
-from harness.data import Batch
+from harness.data.batches import Batch
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.spec import Augmentation, Component, RunSpec, Schedule, build, resolve

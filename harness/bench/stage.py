@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from harness.bench.sizes import Sizes
-from harness.data import Batch, Captions, Dataset, DatasetCard, Split, Vocabulary
+from harness.data import Captions, Dataset, DatasetCard, Split, Vocabulary
+from harness.data.batches import Batch
 from harness.data.vocabulary import SPECIAL
 from harness.seeds import rng_for
 

@@ -21,7 +21,7 @@ def command(network: Path, dataset: str, data: Path, split: str, device: str) ->
     from harness.backbones.weights import load_backbone
     from harness.data import open_dataset
     from harness.errors import HarnessError
-    from harness.evaluation import protocols, scoring
+    from harness.evaluation import folds, scoring
     from harness.training import Machine
     from harness.training.data import read_by
 
@@ -39,6 +39,6 @@ def command(network: Path, dataset: str, data: Path, split: str, device: str) ->
     where = Machine(device).torch_device()
     scores = scoring.score_matrix(backbone.to(where), chosen, where)
     names = opened.card.protocols if split == "test" else ["full"]
-    found_by, _ = protocols.measure_all(scores, chosen.image_of_caption, names)
+    found_by, _ = folds.measure_all(scores, chosen.image_of_caption, names)
     for name, metrics in found_by.items():
         print(f"{dataset} {split} {name}: " + "  ".join(f"{key} {value:.1f}" for key, value in metrics.items()))

@@ -17,11 +17,12 @@ def command(component: str | None) -> None:
     """
     from harness.data.cards import CARDS
     from harness.grids import declarations, read_toml
-    from harness.spec import KINDS, find, kind_of, own, plugged
+    from harness.spec import KINDS, plugged
+    from harness.spec.facts import own_facts
 
     console = Console()
     if component is not None:
-        _describe(console, component, find(kind_of(component), component))
+        _describe(console, component)
         return
     for room in ("experiments", "sweeps", "reports"):
         found = declarations(room)
@@ -29,21 +30,32 @@ def command(component: str | None) -> None:
             _print(console, room, {name: read_toml(path).get("title", "") for name, path in found.items()})
     for kind in KINDS:
         title = "noise models" if kind == "noise" else f"{kind}s"
-        _print(console, title, {name: _first_line(kind, name) for name in (*own(kind), *plugged(kind))})
+        _print(console, title, {name: _first_line(kind, name) for name in (*own_facts(kind), *plugged(kind))})
     _print(console, "datasets", {name: card.title for name, card in CARDS.items()})
 
 
-def _describe(console: Console, name: str, cls: type) -> None:
-    from harness.spec import keywords, schema
+def _describe(console: Console, name: str) -> None:
+    from harness.kept import keep
+    from harness.spec import KINDS
+    from harness.spec.facts import own_facts
 
-    console.print(f"{name}  ({cls.__module__.replace('.', '/')}.py)", style="bold", highlight=False)
-    console.print(inspect.getdoc(cls), highlight=False, markup=False)
-    limits = schema(cls)
-    rows = {}
+    ours = any(name in own_facts(kind) for kind in KINDS)
+    file, about, rows = keep("component", name, lambda: _read(name)) if ours else _read(name)
+    console.print(f"{name}  ({file})", style="bold", highlight=False)
+    console.print(about, highlight=False, markup=False)
+    _print(console, "hyperparameters", rows)
+
+
+def _read(name: str) -> tuple[str, str | None, dict[str, str]]:
+    """Where a component is, what it says of itself, and its hyperparameters with what they accept."""
+    from harness.spec import find, keywords, kind_of, schema
+
+    cls = find(kind_of(name), name)
+    limits, rows = schema(cls), {}
     for key, field in keywords(cls).items():
         default = "required" if field.is_required() else f"default {field.default!r}"
         rows[key] = ", ".join([default, *_limits(limits[key])])
-    _print(console, "hyperparameters", rows)
+    return f"{cls.__module__.replace('.', '/')}.py", inspect.getdoc(cls), rows
 
 
 def _limits(schema: dict[str, object]) -> list[str]:
@@ -67,9 +79,9 @@ def _print(console: Console, title: str, rows: dict[str, str]) -> None:
 def _first_line(kind: str, name: str) -> str:
     """What a component says of itself; of another package's that cannot be imported, why not."""
     from harness.errors import HarnessError
-    from harness.spec import find
+    from harness.spec.facts import facts
 
     try:
-        return (inspect.getdoc(find(kind, name)) or "").partition("\n")[0]
+        return facts(kind, name).about
     except HarnessError as error:
         return str(error)

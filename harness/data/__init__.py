@@ -1,7 +1,6 @@
-"""Data: the field's precomputed-feature layout, captions as word numbers, and batches of training pairs."""
+"""Data: the field's precomputed-feature layout, captions as word numbers; batches of pairs in `batches`, with torch."""
 
 from harness.data.augmentation import Augmentation
-from harness.data.batches import Batch, PairReader
 from harness.data.cards import CARDS, DatasetCard
 from harness.data.dataset import Captions, Dataset, Split, open_dataset
 from harness.data.pixels import PixelDataset
@@ -11,11 +10,9 @@ from harness.data.vocabulary import Vocabulary
 __all__ = [
     "CARDS",
     "Augmentation",
-    "Batch",
     "Captions",
     "Dataset",
     "DatasetCard",
-    "PairReader",
     "PixelDataset",
     "Split",
     "Vocabulary",

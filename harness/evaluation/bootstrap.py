@@ -34,7 +34,7 @@ _BLOCK = 1 << 22  # drawn counts held at a time: 32 MB
 
 @dataclass(frozen=True)
 class Ranks:
-    """One-based ranks of one run's test queries, as `protocols.measure` gives them.
+    """One-based ranks of one run's test queries, as `folds.measure` gives them.
 
     i2t: (images,). t2i: (captions,). image_of_caption: (captions,), the row of each caption's image in `i2t`.
     """

@@ -1,6 +1,8 @@
 """A grid: read, checked, expanded into cells. `experiments/*.toml` holds the declarations; one run is a grid, too."""
 
-from harness.grids.grid import Grid, PlannedCell, load_grid
+from harness.grids.expand import PlannedCell
+from harness.grids.grid import Grid
+from harness.grids.load import load_grid
 from harness.grids.rooms import declarations, find, name_of, read_toml
 from harness.grids.single import single_run
 

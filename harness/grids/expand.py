@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 
 from harness.errors import HarnessError, suggest
 from harness.grids.overrides import laid
-from harness.grids.resolve import resolve_run
 from harness.grids.tables import Table, merge, nested
 from harness.spec import RunSpec, fingerprint
 from harness.spec.run import Strict
@@ -57,6 +56,8 @@ class _Unchecked:
     run: Table
 
     def cell(self, path: Path) -> PlannedCell:
+        from harness.grids.resolve import resolve_run  # imports torch
+
         run = resolve_run(self.run, f"{path}: cell '{self.name}'" if self.name else str(path))
         return PlannedCell(self.name or path.stem, self.place, run, fingerprint(run))
 

@@ -20,6 +20,13 @@ _ACCEPTED = {
     "method": 'the name of a method, method = "crcl"; `harness list` shows all',
 }
 
+# What a component may name that lies outside the spec: its keyword, and the digest that pins its content.
+PINS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "noise": ("path", file_sha256),
+    "backbone": ("model", folder_sha256),
+    "method": ("estimator", file_sha256),
+}
+
 
 def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     """A checked run.
@@ -41,9 +48,7 @@ def resolve_run(table: dict[str, Any], where: str) -> RunSpec:
     if missing:
         raise HarnessError(f"{where}: {missing[0]}: is missing; accepted: {_ACCEPTED[missing[0]]}")
     components = {kind: resolve(table[kind], kind=kind, where=where) for kind in KINDS}
-    components["noise"] = _pinned(components["noise"], "path", file_sha256)
-    components["backbone"] = _pinned(components["backbone"], "model", folder_sha256)
-    components["method"] = _pinned(components["method"], "estimator", file_sha256)
+    components = {kind: _pinned(component, *PINS[kind]) for kind, component in components.items()}
     try:
         run = RunSpec(**{**table, **components})
     except ValidationError as error:

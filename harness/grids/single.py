@@ -9,8 +9,9 @@ from harness.errors import HarnessError
 from harness.grids.expand import PlannedCell, axis_values, format_value
 from harness.grids.grid import Grid
 from harness.grids.overrides import laid
-from harness.grids.resolve import resolve_run
-from harness.spec import fingerprint, own
+from harness.grids.remember import remember
+from harness.spec import fingerprint
+from harness.spec.facts import own_facts
 
 NAME = "train"  # of the grid: all such runs are one experiment in MLflow
 DEFAULTS = {"noise": "caption_level", "backbone": "vse_infinity"}  # CRCL's, the noise at its default rate of 0
@@ -27,9 +28,15 @@ def single_run(settings: Mapping[str, Any]) -> Grid:
     Raises:
         HarnessError: one line: key, value, what is accepted.
     """
+    return remember([NAME, dict(settings)], Path(NAME), lambda: _single(settings))
+
+
+def _single(settings: Mapping[str, Any]) -> Grid:
+    from harness.grids.resolve import resolve_run  # imports torch
+
     where = f"harness {NAME}"
     run = laid({**DEFAULTS, **settings})
-    for key, known in {"dataset": CARDS, "method": own("method")}.items():
+    for key, known in {"dataset": CARDS, "method": own_facts("method")}.items():
         if key not in run:
             raise HarnessError(f"{where}: {key}: is missing; name one with --{key}: {', '.join(known)}")
     checked = resolve_run(run, where)

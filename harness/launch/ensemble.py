@@ -9,14 +9,14 @@ from typing import Any
 from harness.backbones.weights import load_networks
 from harness.data.now import DataNow
 from harness.errors import HarnessError
-from harness.evaluation import protocols, scoring
+from harness.evaluation import folds, protocols, scoring
 from harness.files import write_arrays
 from harness.ledger import Cell, Claim, Ledger
 from harness.ledger.aside import set_aside
 from harness.ledger.comparable import Now, Trained, again, apart, differences, outdated
 from harness.spec import RunSpec
 from harness.training import Machine
-from harness.training.data import open_for, test_protocols
+from harness.training.data import open_for
 from harness.training.machine import environment
 
 
@@ -110,8 +110,8 @@ def _score(cell: Cell, members: Sequence[Cell], run: RunSpec, data: Path, machin
         total = scores if total is None else total.add_(scores)
     assert total is not None
     mean = total.div_(len(members))
-    names = test_protocols(run, dataset)
-    test, ranks = protocols.measure_all(mean, split.image_of_caption, names)
+    names = protocols.of_test(run, dataset.card)
+    test, ranks = folds.measure_all(mean, split.image_of_caption, names)
     write_arrays(cell.path("ranks.npz"), ranks)
     results = [seen.result for seen in Trained.of(members)]
     return {

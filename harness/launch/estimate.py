@@ -10,8 +10,8 @@ from harness.data.cards import CARDS
 from harness.errors import HarnessError
 from harness.grids import PlannedCell
 from harness.launch.display import clock
+from harness.launch.length import count_steps
 from harness.ledger import Cell, Ledger
-from harness.spec import build
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,14 @@ def estimate(cells: Sequence[PlannedCell], runs: Path, data: Path) -> list[Plan]
             for like in _like(known[name].spec["run"]):
                 paces[like] = spent[name].seconds / spent[name].steps
     pairs = {name: _pairs(name, data) for name in {cell.run.dataset for cell in cells}}
+    lengths = count_steps((cell.run, pairs[cell.run.dataset]) for cell in cells)
     plans = []
-    for cell in cells:
-        count = pairs[cell.run.dataset]
+    for cell, length in zip(cells, lengths, strict=True):
         state = states.get(cell.fingerprint) or ledger.cell(cell.fingerprint).state()
         so_far = spent.get(cell.fingerprint, Spent(0.0, 0))
         epochs = steps = seconds = left = None
-        if count is not None:
-            method, usual = build(cell.run.method), cell.run.schedule.batch_size
-            phases = method.phases(cell.run.schedule.epochs, -(-count // usual))
-            epochs = sum(phase.epochs for phase in phases)
-            steps = sum(phase.epochs * -(-count // (phase.batch_size or usual)) for phase in phases) * method.rounds
+        if length is not None:
+            epochs, steps = length
             pace = next((paces[like] for like in _like(cell.run.table()) if like in paces), None)
             if pace is not None:
                 seconds, left = steps * pace, max(steps - so_far.steps, 0) * pace

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.grids import PlannedCell
+from harness.spec.facts import facts
 
 if TYPE_CHECKING:
     from harness.data import Dataset
@@ -31,9 +32,8 @@ def refuse_unscorable(cells: Sequence[PlannedCell], root: Path) -> None:
 def refuse_protocols(cell: PlannedCell, dataset: "Dataset") -> None:
     """HarnessError where a cell could be trained, and its test split not be scored as is asked."""
     from harness.evaluation import protocols
-    from harness.training.data import test_protocols
 
-    names = test_protocols(cell.run, dataset)
+    names = protocols.of_test(cell.run, dataset.card)
     images = len(dataset.split("test").image_ids) if names else 0
     for name in names:
         try:
@@ -51,7 +51,7 @@ def prepare_data(cells: Sequence[PlannedCell], root: Path) -> None:
     from harness.training.data import open_for
     from harness.training.pairs import training_pairs
 
-    pictures = {cell.fingerprint for cell in cells if cell.run.backbone.cls.reads_pixels}
+    pictures = {cell.fingerprint for cell in cells if facts("backbone", cell.run.backbone.name).reads_pixels}
     emoji = {cell.fingerprint for cell in cells if cell.run.dataset == "twemoji"}
     if emoji:
         from harness.data.build import ensure_twemoji

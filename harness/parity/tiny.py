@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.backbones.base import Encoded
 from harness.backbones.cosine import CosineBackbone
-from harness.data import Batch
+from harness.data.batches import Batch
 from harness.parity.reading import double
 
 

@@ -12,6 +12,7 @@ from harness.ledger.aside import move_aside
 from harness.ledger.comparable import Now, Trained
 from harness.search.declaration import Sweep
 from harness.search.records import read_trials
+from harness.spec.facts import facts
 from harness.spec.fingerprint import ALGORITHM
 
 LOCK = ".lock"  # of a sweep's folder
@@ -22,7 +23,7 @@ def state_now(sweep: Sweep, now: Now) -> State:
     """What its trials would be trained on now; `digest` is None where the data are not here."""
     run = sweep.run(sweep.paper)
     found = now.state(run.dataset)
-    reads = "pixels" if run.backbone.cls.reads_pixels else "regions"
+    reads = "pixels" if facts("backbone", run.backbone.name).reads_pixels else "regions"
     return {
         "algorithm": ALGORITHM,
         "digest": found.digests.get(reads) if found else None,

@@ -50,7 +50,13 @@ def own(kind: str) -> Mapping[str, type]:
 @cache
 def plugged(kind: str) -> Mapping[str, EntryPoint]:
     """The entry points of other installed packages, by name, none of them loaded."""
-    return {point.name: point for point in entry_points(group=KINDS[kind].room)}
+    return {point.name: point for point in _entry_points().select(group=KINDS[kind].room)}
+
+
+@cache
+def _entry_points() -> Any:
+    """Of all installed packages, whose files are many."""
+    return entry_points()
 
 
 def find(kind: str, name: str) -> type[Any]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from harness.errors import HarnessError
 from harness.spec.catalogue import find, kind_of
 from harness.spec.explain import explain
-from harness.spec.marks import Fields, completed
+from harness.spec.marks import Fields
 
 
 class Component(BaseModel):
@@ -29,16 +29,6 @@ class Component(BaseModel):
     @model_serializer
     def _flat(self) -> dict[str, Any]:
         return {"name": self.name, **self.parameters}
-
-    @classmethod
-    def stored(cls, kind: str, table: Mapping[str, Any]) -> "Component":
-        """A component from the flat table that a finished run was stored with."""
-        parameters = {key: value for key, value in table.items() if key != "name"}
-        try:
-            fields = keywords(find(kind, table["name"]))
-        except HarnessError:  # it has gone, or is a name like "sgraf" that stands for several: still to be read
-            fields = {}
-        return cls(kind=kind, name=table["name"], parameters=completed(fields, parameters))
 
     @property
     def cls(self) -> type[Any]:

@@ -44,10 +44,10 @@ def science(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in fields or _counts(fields[key], value, table)}
 
 
-def completed(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored `table` with the neutral values of what was added since."""
+def neutral_values(fields: Fields) -> dict[str, Any]:
+    """Of each that was added later, the value that the runs before it have, as JSON has it."""
     marks = {key: mark for key, field in fields.items() for mark in _marks(field) if isinstance(mark, AddedLater)}
-    return {**{key: mark.plain for key, mark in marks.items()}, **table}
+    return {key: mark.plain for key, mark in marks.items()}
 
 
 def _counts(field: FieldInfo, value: Any, table: Mapping[str, Any]) -> bool:

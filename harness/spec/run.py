@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from harness.errors import HarnessError
 from harness.spec.catalogue import KINDS
 from harness.spec.component import Component
-from harness.spec.marks import AddedLater, completed
+from harness.spec.facts import facts
+from harness.spec.marks import AddedLater, neutral_values
 
 STORED = "stored"  # context of a table that an earlier version may have written
 Selection = Literal["best_dev_rsum_of_last_piece", "best_dev_rsum", "last"]
@@ -23,7 +25,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _completed(cls, table: Any, info: ValidationInfo) -> Any:
-        return completed(cls.model_fields, table) if info.context == STORED and isinstance(table, dict) else table
+        return neutral_values(cls.model_fields) | table if info.context == STORED and isinstance(table, dict) else table
 
 
 class Schedule(Strict):
@@ -88,5 +90,15 @@ class RunSpec(Strict):
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Self:
         """A run from what `table` gave, as stored in a cell: keywords added since have their neutral values."""
-        components = {kind: Component.stored(kind, table[kind]) for kind in KINDS}
+        components = {kind: _stored(kind, table[kind]) for kind in KINDS}
         return cls.model_validate({**table, **components}, context=STORED)
+
+
+def _stored(kind: str, table: dict[str, Any]) -> Component:
+    """A component from the flat table that a finished run was stored with."""
+    try:
+        neutral = facts(kind, table["name"]).neutral
+    except HarnessError:  # it has gone, or is a name like "sgraf" that stands for several: still to be read
+        neutral = {}
+    parameters = {key: value for key, value in table.items() if key != "name"}
+    return Component(kind=kind, name=table["name"], parameters=neutral | parameters)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.data import Batch, Dataset, PairReader
+from harness.data import Dataset
+from harness.data.batches import Batch, PairReader
 from harness.distributed import share, world
 from harness.errors import HarnessError
 from harness.methods.base import Feed

@@ -22,7 +22,7 @@ from torch.func import functional_call
 
 from harness.backbones import Backbone
 from harness.backbones.base import Encoded, twice_differentiable
-from harness.data import Batch
+from harness.data.batches import Batch
 from harness.distributed import gather, share, total_, world
 from harness.errors import HarnessError
 from harness.evaluation.scoring import evaluating

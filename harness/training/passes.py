@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.backbones import Backbone
-from harness.data import PairReader
+from harness.data.batches import PairReader
 from harness.distributed import any_rank, rank, total_, world
 from harness.evaluation.scoring import evaluating
 from harness.methods.softmax import matching

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 from harness.backbones import Backbone
-from harness.data import Augmentation, Dataset, PairReader
+from harness.data import Augmentation, Dataset
+from harness.data.batches import PairReader
 from harness.distributed import any_rank, broadcast, rank, world
 from harness.errors import HarnessError
-from harness.evaluation import correspondence, protocols, scoring
+from harness.evaluation import correspondence, folds, scoring
 from harness.ledger import Cell
 from harness.ledger.schema import Checkpoint
 from harness.methods.base import Feed, Method, Phase
@@ -271,7 +272,7 @@ class Trainer:
         """The mean of the networks' similarities; behind it, of several, each alone."""
         backbones = [network.backbone for network in self.networks]
         matrices = scoring.score_matrices(backbones, self.dev, self.device)
-        return [protocols.evaluate(scores, self.dev.image_of_caption, "full") for scores in matrices]
+        return [folds.evaluate(scores, self.dev.image_of_caption, "full") for scores in matrices]
 
     def label_report(self) -> dict[str, float]:
         """How well the labels tell clean from noisy pairs, where the method has labels; without what is undefined."""

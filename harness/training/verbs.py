@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.backbones.weights import load_networks
-from harness.data import Batch
+from harness.data.batches import Batch
 from harness.distributed import broadcast, rank
 from harness.errors import HarnessError
 from harness.files import refuse_other_file

@@ -20,12 +20,12 @@ from harness.data import Dataset, PixelDataset
 from harness.data.check import why_not_finite
 from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
 from harness.errors import Diverged, HarnessError
-from harness.evaluation import protocols, scoring
+from harness.evaluation import folds, protocols, scoring
 from harness.files import remove_leftovers, write_array, write_arrays
 from harness.ledger import Cell, Claim, ClaimLost
 from harness.spec import RunSpec, fingerprint, provenance
 from harness.training import resident
-from harness.training.data import open_for, test_protocols
+from harness.training.data import open_for
 from harness.training.machine import Machine, environment
 from harness.training.passes import score_pairs
 from harness.training.rescore import finished_twin, take_over
@@ -212,10 +212,10 @@ def score_test(
 
     A run with `evaluation.protocols = []` (a trial of a search) leaves the test split alone.
     """
-    names = test_protocols(run, dataset)
+    names = protocols.of_test(run, dataset.card)
     if not names:
         return {"test": {}}, {}
     split = dataset.split("test")
     matrices = scoring.score_matrices([backbone.to(device) for backbone in backbones], split, device)
-    (test, ranks), *alone = [protocols.measure_all(scores, split.image_of_caption, names) for scores in matrices]
+    (test, ranks), *alone = [folds.measure_all(scores, split.image_of_caption, names) for scores in matrices]
     return {"test": test, **({"networks": [{"test": metrics} for metrics, _ in alone]} if alone else {})}, ranks

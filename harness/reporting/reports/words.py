@@ -16,7 +16,7 @@ from harness.reporting.declaration import Report
 from harness.reporting.rows.rows import Row
 from harness.reporting.rows.significance import LEVEL, Judged
 from harness.reporting.runs import LEFT_OUT, OUTDATED, Run
-from harness.spec.catalogue import find
+from harness.spec.facts import facts
 
 # A smoke page looks like any other, and its best method is chance.
 SMOKE = "A smoke run is cut in size and epochs: it shows that everything works, not which method is best."
@@ -100,7 +100,7 @@ def name_reconstructions(runs: Iterable[Run]) -> list[str]:
     found = {}
     for name in sorted({run.planned.run.method.name for run in runs}):
         with suppress(HarnessError):  # a method that has gone is still reported
-            found[name] = find("method", name).reconstruction
+            found[name] = facts("method", name).reconstruction
     return [f"{name} is a reconstruction, {why}" for name, why in found.items() if why]
 
 
