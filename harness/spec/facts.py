@@ -50,8 +50,7 @@ def _kept(kind: str) -> Mapping[str, Facts]:
     return {name: Facts(**table) for name, table in found.items()}
 
 
-@cache
-def _read(cls: Any) -> Facts:
+def _read(cls: type) -> Facts:
     about = (inspect.getdoc(cls) or "").partition("\n")[0]
     return Facts(
         about,
