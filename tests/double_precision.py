@@ -17,7 +17,7 @@ import torch
 from harness.data import layout
 from harness.distributed import joined, rank
 from harness.ledger import Ledger
-from harness.training import Machine
+from harness.training.machine import Machine
 
 work = sys.modules["harness.training.work"]  # the module, behind its function of the same name
 

@@ -23,7 +23,8 @@ from harness.ledger import Cell, Ledger
 from harness.methods import METHODS, Method, Progress
 from harness.methods.crcl import CRCL, active_loss, complementary_loss
 from harness.methods.softmax import log_matching, matching
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 INFONCE = 'method = "infonce"\n[axes]\n"schedule.epochs" = [1]\n'
 

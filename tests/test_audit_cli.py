@@ -23,7 +23,8 @@ from harness.data.cards import DatasetCard
 from harness.errors import HarnessError
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 RUNS = """
 [axes.kind.crcl]

@@ -13,7 +13,8 @@ from toy import CRCL, begun, finished, write_grid
 from harness.cli import group
 from harness.errors import HarnessError
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 Damage = Callable[[Path], object]
 

@@ -29,8 +29,9 @@ from harness.methods.crcl import CRCL
 from harness.noise import CaptionLevel
 from harness.noise.similarity_dependent import _BLOCK
 from harness.spec import Schedule
-from harness.training import Machine, state
+from harness.training import state
 from harness.training.history import LabelHistory
+from harness.training.machine import Machine
 from harness.training.network import Network, backward
 from harness.training.passes import score_pairs
 

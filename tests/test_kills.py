@@ -12,7 +12,8 @@ from vision import write_vit
 from harness.data.build import Recipe, build_dataset, encode
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 SAME = ("model.safetensors", "labels.npy", "label_history.npy", "noise.npy", "pairs.npz", "ranks.npz")
 

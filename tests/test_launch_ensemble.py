@@ -14,7 +14,8 @@ from harness.evaluation import folds, scoring
 from harness.grids import load_grid
 from harness.launch.ensemble import score_ensemble
 from harness.ledger import Ledger
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 GRID = """
 [axes]

@@ -16,7 +16,8 @@ from harness.launch import retrain
 from harness.launch.ensemble import score_ensemble
 from harness.ledger import Cell, Claim, Ledger
 from harness.ledger.aside import set_aside
-from harness.training import Machine, checkpoint
+from harness.training import checkpoint
+from harness.training.machine import Machine
 
 SEEDS = """
 [axes]

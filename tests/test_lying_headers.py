@@ -23,8 +23,10 @@ from harness.data.vocabulary import Vocabulary
 from harness.errors import HarnessError
 from harness.files import open_array
 from harness.noise.index_file import IndexFile
-from harness.training import Machine, checkpoint, work
+from harness.training import checkpoint
 from harness.training.history import read_history
+from harness.training.machine import Machine
+from harness.training.work import work
 
 SIDES = st.sampled_from([-1, 0, 1, 2, 3, 10**6, 10**12, 2**63, 10**30])
 HEADERS = st.fixed_dictionaries(

@@ -24,7 +24,8 @@ from harness.reporting import format_markdown, render, write_files
 from harness.reporting.page import write_page
 from harness.reporting.reports.rendered import Rendered
 from harness.reporting.runs import LEFT_OUT, read_grids
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 TWO_DATA = "no mean is over both"
 

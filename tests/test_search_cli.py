@@ -18,7 +18,8 @@ from harness.files import read_json
 from harness.grids import load_grid
 from harness.ledger import Ledger, claim
 from harness.search import load_sweep, outcome, read_sweep
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 ENVIRONMENT = {"MLFLOW_TRACKING_URI": "", "COLUMNS": "200"}
 

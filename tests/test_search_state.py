@@ -23,7 +23,7 @@ from harness.search.records import sweep_folder
 from harness.search.state import differing, set_aside_sweep, state_now
 from harness.search.study import Study
 from harness.spec import fingerprint
-from harness.training import Machine
+from harness.training.machine import Machine
 
 HAD_OLD, HAS_NEW = Fake(There({"regions": OLD})), Fake(There({"regions": NEW}))
 

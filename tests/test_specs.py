@@ -9,7 +9,8 @@ from harness.grids import PlannedCell, declarations, load_grid
 from harness.ledger import Ledger
 from harness.reporting import write_report
 from harness.spec import build, fingerprint
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 
 def on_toy(cell: PlannedCell) -> PlannedCell:

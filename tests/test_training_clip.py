@@ -17,8 +17,9 @@ from harness.methods import METHODS
 from harness.methods.zero_shot import ZeroShot
 from harness.reporting.diagnosis import diagnose
 from harness.reporting.figures.curves import figures
-from harness.training import Machine, work
+from harness.training.machine import Machine
 from harness.training.trainer import Trainer
+from harness.training.work import work
 
 GRID = """
 title = "toy"

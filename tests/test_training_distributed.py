@@ -19,7 +19,8 @@ from harness.data.batches import PairReader
 from harness.errors import HarnessError
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, checkpoint, machine
+from harness.training import checkpoint, machine
+from harness.training.machine import Machine
 
 BACKBONES = {
     "vse_infinity": "embed_dim = 16, word_dim = 8",

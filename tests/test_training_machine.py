@@ -14,7 +14,8 @@ from harness.data.batches import Batch, PairReader
 from harness.errors import HarnessError
 from harness.grids import load_grid
 from harness.ledger import Ledger
-from harness.training import Machine, work
+from harness.training.machine import Machine
+from harness.training.work import work
 
 
 def a_batch(data: Path) -> tuple[Batch, int, int]:

@@ -17,7 +17,8 @@ from harness.methods.base import Part
 from harness.spec import Schedule
 from harness.spec.catalogue import find
 from harness.testing.toy import BACKBONES, REGION_DIM, WORDS, ToyDataset
-from harness.training import Machine, network
+from harness.training import network
+from harness.training.machine import Machine
 from harness.training.network import Network
 
 NAMES = sorted(BACKBONES)

@@ -12,11 +12,12 @@ from harness.data import open_dataset
 from harness.evaluation import folds, scoring
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, work
 from harness.training.history import LabelHistory, read_history
+from harness.training.machine import Machine
 from harness.training.pairs import training_pairs
 from harness.training.rescore import finished_twin
 from harness.training.trainer import Trainer
+from harness.training.work import work
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,10 @@ from toy import CRCL, harness, write_grid
 from harness.errors import HarnessError
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, checkpoint, work
+from harness.training import checkpoint
+from harness.training.machine import Machine
 from harness.training.trainer import Trainer
+from harness.training.work import work
 
 
 def new_cell(folder: Path, text: str = CRCL) -> Cell:

@@ -11,8 +11,10 @@ import pytest
 
 from harness.grids import load_grid
 from harness.ledger import Cell, Ledger
-from harness.training import Machine, trainer, work
+from harness.training import trainer
+from harness.training.machine import Machine
 from harness.training.stopping import Interrupted
+from harness.training.work import work
 
 TOY = """
 title = "toy"

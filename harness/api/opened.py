@@ -94,8 +94,8 @@ class Run:
         from harness.audit.audit import finished_run
         from harness.audit.evidence import gather
         from harness.audit.ranking import rank
-        from harness.training import Machine
         from harness.training.data import open_for
+        from harness.training.machine import Machine
 
         run = finished_run(self.cell)
         evidence = gather(self.cell, run, open_for(run, self.data), Machine().torch_device())
@@ -153,7 +153,7 @@ class Run:
             HarnessError: as for `pairs`; the pictures cannot be read.
         """
         from harness.audit import write_audit
-        from harness.training import Machine
+        from harness.training.machine import Machine
 
         pictures = None if images is None else Path(images)
         return write_audit(self.cell, self.data, Path(out), top=top, images=pictures, machine=Machine(device))

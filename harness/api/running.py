@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from harness.grids import Grid, PlannedCell
     from harness.launch.budget import Budget
     from harness.ledger import Cell, Ledger
-    from harness.training import Machine
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,10 @@ def run_grid(
     from harness.ledger import Ledger
     from harness.reporting.figures.curves import figures
     from harness.tracking import Mirror
-    from harness.training import Machine
 
     # The workers of a cluster may have another device.
-    here = Machine(**(machine if launcher == "local" else {**machine, "device": "auto"}))
-    here.torch_device()  # a missing device is an error now, not in every worker
+    here = machine if launcher == "local" else {**machine, "device": "auto"}
+    _refuse_missing(here)
     engine = open_engine(launcher, jobs, profile)
     prepare_data(grid.cells, data)
     ledger, now = Ledger(runs), DataNow(data)
@@ -104,6 +102,14 @@ def run_grid(
     return Ran(states, failed, later, len(others))
 
 
+def _refuse_missing(machine: dict[str, Any]) -> None:
+    """A device that is not here is an error now, and not in every worker. Any machine has what "auto" stands for."""
+    if machine.get("device", "auto") != "auto" or machine.get("cuda_graphs"):
+        from harness.training.machine import Machine
+
+        Machine(**machine).torch_device()
+
+
 def _budget(seconds: float, cells: "list[PlannedCell]", runs: Path, data: Path, jobs: int) -> "Budget":
     from harness.launch.budget import Budget
     from harness.launch.display import clock
@@ -118,16 +124,18 @@ def _budget(seconds: float, cells: "list[PlannedCell]", runs: Path, data: Path, 
     return budget
 
 
-def _ensembles(grid: "Grid", ledger: "Ledger", data: Path, machine: "Machine") -> "Iterator[Cell]":
+def _ensembles(grid: "Grid", ledger: "Ledger", data: Path, machine: dict[str, Any]) -> "Iterator[Cell]":
     """Score every ensemble whose members are done and comparable."""
     from harness.errors import HarnessError
-    from harness.launch.ensemble import score_ensemble
 
     for name, team in grid.teams(grid.cells):
         members = [ledger.cell(cell.fingerprint) for cell in team]
         if all(member.state() == "done" for member in members):
+            from harness.launch.ensemble import score_ensemble
+            from harness.training.machine import Machine
+
             try:
-                scored = score_ensemble(members, ledger, data, machine, name=name)
+                scored = score_ensemble(members, ledger, data, Machine(**machine), name=name)
             except HarnessError as error:
                 print(f"not scored  {name}: {error}")
                 continue

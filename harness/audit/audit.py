@@ -21,8 +21,8 @@ from harness.evaluation.correspondence import label_report
 from harness.files import write_atomic, write_json
 from harness.ledger import Cell
 from harness.spec import RunSpec
-from harness.training import Machine
 from harness.training.data import open_for
+from harness.training.machine import Machine
 
 WRONG_CALLS = 50  # true pairs ranked low that get a card, wherever they stand: what the labels mistake
 

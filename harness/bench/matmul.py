@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from harness.training import Machine
+from harness.training.machine import Machine
 
 REPEATS = 9
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from harness.training import Machine
+from harness.training.machine import Machine
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ from harness.grids import load_grid
 from harness.grids.toml import to_toml
 from harness.ledger import Cell
 from harness.ledger.collapse import collapsed_labels
-from harness.training import Machine
 from harness.training.data import open_for
+from harness.training.machine import Machine
 
 WHOLE = "all"  # name of the data set with every usable pair
 UNUSABLE = ("no picture", "unreadable picture", "no caption")

@@ -39,7 +39,7 @@ def command(run: str, runs: Path, data: Path, top: int, images: Path | None, out
     """
     from harness.audit import write_audit
     from harness.ledger import Ledger
-    from harness.training import Machine
+    from harness.training.machine import Machine
 
     console = Console(soft_wrap=True, highlight=False, markup=False)  # names and paths may hold brackets
     cell = Ledger(runs).find(run)

@@ -35,8 +35,9 @@ def command(
     """
     from harness.distributed import one_of_several
     from harness.ledger import Ledger
-    from harness.training import Machine, work
+    from harness.training.machine import Machine
     from harness.training.processes import run_processes
+    from harness.training.work import work
 
     cell = Ledger(runs).find(fingerprint)
     if processes > 1 and not one_of_several():

@@ -23,7 +23,7 @@ def command(members: tuple[str, ...], runs: Path, data: Path, device: str) -> No
     from harness.ledger import Ledger
     from harness.reporting.figures.curves import figures
     from harness.tracking import Mirror
-    from harness.training import Machine
+    from harness.training.machine import Machine
 
     if len(members) < 2:
         raise HarnessError("harness ensemble: one run is no ensemble; name two or more finished runs")

@@ -22,8 +22,8 @@ def command(network: Path, dataset: str, data: Path, split: str, device: str) ->
     from harness.data import open_dataset
     from harness.errors import HarnessError
     from harness.evaluation import folds, scoring
-    from harness.training import Machine
     from harness.training.data import read_by
+    from harness.training.machine import Machine
 
     found = open_dataset(dataset, data)
     backbone = load_backbone(network)

@@ -63,7 +63,7 @@ def command(
     from harness.search.study import Study
     from harness.spec import fingerprint
     from harness.tracking.sweep import SweepMirror
-    from harness.training import Machine
+    from harness.training.machine import Machine
 
     sweep = load_sweep(sweep_name, smoke=smoke, trials=trials)
     # The workers of a cluster may have another device.

@@ -15,9 +15,8 @@ from harness.ledger import Cell, Claim, Ledger
 from harness.ledger.aside import set_aside
 from harness.ledger.comparable import Now, Trained, again, apart, differences, outdated
 from harness.spec import RunSpec
-from harness.training import Machine
 from harness.training.data import open_for
-from harness.training.machine import environment
+from harness.training.machine import Machine, environment
 
 
 def score_ensemble(

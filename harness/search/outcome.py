@@ -17,7 +17,7 @@ from harness.ledger.comparable import differences
 from harness.search.declaration import Sweep, Values, laid_over
 from harness.search.records import TrialRow, winner
 from harness.spec import fingerprint
-from harness.training import Machine
+from harness.training.machine import Machine
 
 
 def write_outcome(

@@ -1,11 +1,14 @@
 """A run's data set as its backbone reads it: region features and words, or pixels and the backbone's own tokens."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.backbones import Reader
 from harness.data import Dataset, PixelDataset, open_dataset
 from harness.spec import RunSpec
 from harness.spec.facts import facts
+
+if TYPE_CHECKING:
+    from harness.backbones import Reader
 
 
 def open_for(run: RunSpec, root: Path) -> Dataset:
@@ -20,6 +23,6 @@ def open_for(run: RunSpec, root: Path) -> Dataset:
     return read_by(run.backbone.cls.reader(**run.backbone.parameters), dataset)
 
 
-def read_by(reader: Reader | None, dataset: Dataset) -> Dataset:
+def read_by(reader: "Reader | None", dataset: Dataset) -> Dataset:
     """`dataset` as a backbone with this `Backbone.reader` reads it."""
     return dataset if reader is None else PixelDataset(dataset, reader.tokenise, reader.vocabulary_size)

@@ -3,8 +3,10 @@
 import os
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -14,6 +16,7 @@ from harness.launch.engines.base import Command, Engine, Worker
 from harness.ledger import Cell
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # one of them is there on a Linux with GPUs: NVIDIA, WSL, AMD
 
 
 class Process(Worker):
@@ -97,7 +100,9 @@ def _visible(gpus: list[int] | None) -> list[str]:
 
 
 def _found() -> range:
-    """Counted without a CUDA context in this process, which only waits."""
+    """Counted without a CUDA context in this process, which only waits; and where no driver is, without torch."""
+    if sys.platform == "linux" and not any(Path(driver).exists() for driver in DRIVERS):
+        return range(0)
     import torch
 
     return range(torch.cuda.device_count())
