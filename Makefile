@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PIP     = $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable
 JOBS   ?= 2
 ARGS   ?=
 SMOKE  ?=
@@ -23,15 +24,20 @@ help: ## Show this list
 
 setup: $(VENV)/.ready ## Make .venv with everything that the other targets need
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+# The demo needs no test tools, no Ray and no Slurm: a smaller environment, which `make setup` completes.
+$(VENV)/.demo: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: $$($(PYTHON) --version) is too old; 3.11 or newer is needed: make setup PYTHON=python3.12" >&2; exit 2; }
+	  { echo "error: $$($(PYTHON) --version) is too old; 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "error: this Python cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) '.[demo]'
 	@touch $@
 
-demo: setup ## Train the embedded benchmark (methods x noise rates), render its table and figure: about 15 minutes
+$(VENV)/.ready: $(VENV)/.demo
+	$(PIP) '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table and figure: about 15 minutes
 	$(BIN)/harness run demo --jobs $(JOBS) $(ARGS)
 	$(BIN)/harness report demo
 

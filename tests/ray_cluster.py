@@ -111,7 +111,7 @@ class RayCluster:
 def ray_cluster() -> Iterator[RayCluster]:
     """Two nodes, up."""
     if find_spec("ray") is None:
-        pytest.skip("ray is not installed: pip install 'harness[ray]'")
+        pytest.skip("ray is not installed: pip install 'crcl-harness[ray]'")
     if not Path("/proc/self/environ").exists():
         pytest.skip("finds the processes of its cluster in /proc, which is Linux's")
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # socket names are short

@@ -51,6 +51,7 @@ LEVELS: list[dict[str, str]] = [
     {
         "errors": "The one exception for what a user can mend.",
         "uris": "Addresses of stores as they may be shown: without passwords.",
+        "extras": "Packages that only some verbs need, and what installs them.",
         "compiling": "What torch.compile leaves alone.",
     },
 ]

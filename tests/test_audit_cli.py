@@ -299,7 +299,7 @@ def test_pictures_come_from_a_folder_by_image_id(trained: Path, tmp_path: Path) 
 
 def test_a_missing_pillow_is_told_in_a_line(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
-    with pytest.raises(HarnessError, match=r"needs the package .*: pip install 'harness\[build\]'"):
+    with pytest.raises(HarnessError, match=r"needs the package .*: pip install 'crcl-harness\[build\]'"):
         audited(trained, tmp_path, images=tmp_path)
 
 

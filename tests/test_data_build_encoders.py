@@ -188,5 +188,5 @@ def test_a_device_that_is_not_there() -> None:
 def test_a_missing_package_names_the_extra(package: str, vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     name = str(vit) if package == "transformers" else "efficientnet-lite0"
-    with pytest.raises(HarnessError, match=rf"needs the package {package}: pip install 'harness\[build\]'"):
+    with pytest.raises(HarnessError, match=rf"needs the package {package}: pip install 'crcl-harness\[build\]'"):
         open_encoder(name)

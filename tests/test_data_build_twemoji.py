@@ -68,5 +68,5 @@ def test_a_missing_package_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(HarnessError, match=rf"twemoji needs the package {package}: pip install 'harness\[demo\]'"):
+    with pytest.raises(HarnessError, match=rf"twemoji needs the package {package}: pip install 'crcl-harness\[demo\]'"):
         ensure_twemoji(tmp_path)

@@ -34,10 +34,10 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, settings: str, says: s
 
 
 def test_a_missing_ray_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.launch.engines.ray.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.extras.find_spec", lambda name: None)
     with pytest.raises(HarnessError) as told:
         Ray(1)
-    assert str(told.value) == "--launcher ray: the package ray is not installed; pip install 'harness[ray]'"
+    assert str(told.value) == "--launcher ray needs the package ray: pip install 'crcl-harness[ray]'"
 
 
 def test_a_cluster_that_does_not_answer_is_told_at_once(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from harness.data import Dataset, layout
 from harness.data.build.pictures import Pictures
 from harness.data.build.twemoji import NAME as TWEMOJI
-from harness.data.extras import require
 from harness.errors import HarnessError
+from harness.extras import require
 
 QUALITY = 80  # JPEG's: about 5 kB for 160 x 107 pixels
 

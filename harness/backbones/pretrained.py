@@ -15,6 +15,7 @@ import torch
 
 from harness.backbones.base import Reader
 from harness.errors import HarnessError
+from harness.extras import require
 from harness.seeds import seed_for
 
 TINY = "tiny-random"
@@ -151,10 +152,7 @@ def _unloadable(model: str, error: Exception) -> HarnessError:
 
 
 def _transformers() -> Any:
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise HarnessError(f"backbone clip needs the package {error.name}: pip install 'harness[build]'") from None
+    transformers = require("transformers", "backbone clip")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return transformers

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.build.pictures import Pictures
-from harness.data.extras import require
 from harness.data.formats import Row
 from harness.errors import HarnessError
+from harness.extras import require
 
 TINY = 32  # pixels of the shorter side
 BLANK = 3.0  # deviation of the grey values, of 255

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.data.extras import require
 from harness.errors import HarnessError, suggest
+from harness.extras import require
 
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
 POOLER = "pooler"  # a head behind the feature map, which transformers fills with noise if a checkpoint has none

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness.data.build.sources import Source, open_source
-from harness.data.extras import require
 from harness.errors import HarnessError
+from harness.extras import require
 
 _LISTED = 10  # names in a message
 

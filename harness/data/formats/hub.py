@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.build.sources import BytesSource
-from harness.data.extras import require
 from harness.data.formats.base import CAPTION, IMAGE, CaptionFile, Row, listed, one_line, pick, to_split
 from harness.errors import HarnessError
+from harness.extras import require
 
 
 class HubDataset(CaptionFile):

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.build.sources import BytesSource, Source, TarSource
-from harness.data.extras import require
 from harness.data.formats.base import CAPTION, IMAGE, SPLIT, CaptionFile, Row, listed, one_line, pick, to_split, unknown
 from harness.errors import HarnessError
+from harness.extras import require
 
 BYTES = ("jpg", "jpeg", "png", "webp", "image_bytes")  # columns in which img2dataset keeps the picture itself
 

@@ -7,7 +7,6 @@ Nodes need the runs and data folders on a file system that they share, and this 
 """
 
 import ctypes
-import importlib.util
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from harness.errors import HarnessError
+from harness.extras import demand
 from harness.launch.engines.base import Command, Engine, Worker
 from harness.ledger import Cell
 
@@ -102,8 +102,7 @@ class Ray(Engine):
         resources: dict[str, Amount] | None = None,
     ) -> None:
         super().__init__(jobs)
-        if importlib.util.find_spec("ray") is None:
-            raise HarnessError("--launcher ray: the package ray is not installed; pip install 'harness[ray]'")
+        demand("ray", "--launcher ray", extra="ray")
         if address is not None and not re.fullmatch(r"auto|[^:/\s]+:\d+", address):
             raise HarnessError(f'ray.address = {address!r}: accepted: "auto" or "host:port" of the cluster\'s head')
         if gpus > 1 and gpus % 1:

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from harness.errors import HarnessError
+from harness.extras import demand
 from harness.launch.engines.base import Command, Engine, Worker
 from harness.launch.engines.slurm_job import Task
 from harness.ledger import Cell
@@ -144,6 +145,7 @@ class Slurm(Engine):
         extra: dict[str, str | int | bool] | None = None,
     ) -> None:
         super().__init__(jobs=sys.maxsize)
+        demand("submitit", "--launcher slurm", extra="slurm")
         if shutil.which("sbatch") is None or shutil.which("srun") is None:
             raise HarnessError(
                 "--launcher slurm: there is no sbatch here; start the launcher on a machine of a Slurm cluster, "
