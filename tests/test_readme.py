@@ -40,8 +40,8 @@ def test_the_sweep_is_a_valid_grid(tmp_path: Path) -> None:
 
 
 def test_the_profile_is_valid() -> None:
-    _, *parts = [text for language, text in BLOCKS if language == "toml"]
-    profile = tomllib.loads("\n".join(parts))
+    page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+    profile = tomllib.loads("\n".join(re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)))
     assert list(profile) == list(ENGINES)
     for name, settings in profile.items():
         assert settings.keys() <= check(ENGINES[name], settings, where="README.md", prefix=name).keys()
