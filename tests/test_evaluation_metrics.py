@@ -1,6 +1,7 @@
 """Ranks by counting against ranks by sorting: ties, negative scores, collapse, uneven captions."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from oracles import retrieval as slow
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import Diverged, HarnessError
 from harness.evaluation import metrics
 
 
@@ -126,3 +127,24 @@ def test_5k_by_25k_takes_seconds() -> None:
     start = time.perf_counter()
     metrics.retrieval(scores, owner)
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("threads_there", [1, 2, 3])
+def test_shares_of_threads_count_what_one_loop_counts(monkeypatch: pytest.MonkeyPatch, threads_there: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(0, 9, (53, 106), generator=generator).float()  # ties everywhere
+    owner = torch.arange(106) // 2
+    alone = metrics.ranks(scores, owner)
+    monkeypatch.setattr(metrics, "_BLOCK", 212)  # 27 blocks of two images
+    usual = torch.get_num_threads()
+    torch.set_num_threads(threads_there)
+    try:
+        shared = metrics.ranks(scores, owner)
+        assert torch.get_num_threads() == threads_there
+        assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == threads_there
+        scores[52, 3] = torch.nan
+        with pytest.raises(Diverged, match="image 52 and caption 3 is nan"):
+            metrics.ranks(scores, owner)
+    finally:
+        torch.set_num_threads(usual)
+    assert all(torch.equal(one, other) for one, other in zip(alone, shared, strict=True))

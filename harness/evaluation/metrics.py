@@ -9,7 +9,7 @@ captions per image it is not the fraction of them found, which some libraries ca
 one-based, and the median of an even number of queries is rounded down, both as in the released codes of the field.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from harness.errors import Diverged, HarnessError
 from harness.evaluation.measures import CUTOFFS, WAYS
+from harness.evaluation.threads import sum_of_shares
 
 _BLOCK = 1 << 20  # scores compared at a time: 4 MB, which stays in a core's cache
 
@@ -43,14 +44,20 @@ def ranks(scores: Tensor, image_of_caption: Tensor | NDArray[np.int64]) -> tuple
     own_at_best.scatter_add_(0, owner, (own >= best[owner]).long())  # own captions at the best's score
 
     image_to_text = torch.empty_like(own_at_best)
-    text_to_image = torch.zeros(captions, dtype=torch.int64, device=scores.device)
-    for rows in _blocks(images, captions):
-        block = scores[rows]
-        low, high = block.aminmax()
-        if not torch.isfinite(low) or not torch.isfinite(high):
-            raise Diverged(_not_finite(block, rows.start))
-        image_to_text[rows] = torch.count_nonzero(block >= best[rows, None], dim=1)
-        text_to_image += torch.count_nonzero(block >= own, dim=0)
+
+    def count(blocks: Sequence[slice]) -> Tensor:
+        """Sets the rows of `image_to_text`; gives what these rows add to the ranks of the captions."""
+        text_to_image = torch.zeros(captions, dtype=torch.int64, device=scores.device)
+        for rows in blocks:
+            block = scores[rows]
+            low, high = block.aminmax()
+            if not torch.isfinite(low) or not torch.isfinite(high):
+                raise Diverged(_not_finite(block, rows.start))
+            image_to_text[rows] = torch.count_nonzero(block >= best[rows, None], dim=1)
+            text_to_image += torch.count_nonzero(block >= own, dim=0)
+        return text_to_image
+
+    text_to_image = sum_of_shares(count, list(_blocks(images, captions)), scores.device)
     return 1 + image_to_text - own_at_best, text_to_image  # where the own image is the 1 to start from
 
 
