@@ -45,13 +45,13 @@ LEVELS: list[dict[str, str]] = [
     {
         "seeds": "A seed is a hash of what it is for.",
         "files": "Writes a file wholly or not at all.",
+        "extras": "Packages that only some verbs need, and what installs them.",
         "distributed": "What several training processes exchange.",
         "printing": "The one model of a table, its formats, and the kit that every page is made of.",
     },
     {
         "errors": "The one exception for what a user can mend.",
         "uris": "Addresses of stores as they may be shown: without passwords.",
-        "extras": "Packages that only some verbs need, and what installs them.",
         "compiling": "What torch.compile leaves alone.",
     },
 ]
