@@ -406,8 +406,8 @@ def test_the_report_verb_prints_and_writes(here: Path) -> None:
     assert outcome.exit_code == 0
     assert "| Noise" in outcome.output
     assert f"written: {here / 'out' / 'toy_report.md'}" in outcome.output
-    assert "Toy &amp; 100 % honest" in (here / "out" / "toy_report.html").read_text()
-    assert not (here / "out" / "index.html").exists()  # the page over all reports is left as it was
+    assert f"page: {here / 'out' / 'index.html'}" in outcome.output
+    assert "Toy &amp; 100 % honest" in (here / "out" / "index.html").read_text()
 
 
 def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(
@@ -431,6 +431,10 @@ def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(
     assert "1 of 3 reports are not written: fig_bad" in str(outcome.exception)
     assert {path.name for path in (here / "out").glob("*.md")} == {"table1.md", "momentum.md"}
     assert (here / "out" / "index.html").exists()
+    (here / "out" / "table1.md").unlink()
+    outcome = runner.invoke(report_verb.command, [str(here / "toy_report.toml"), "--runs", "runs", "--out", "out"])
+    anchors = re.findall(r'<section id="(report-[^"]*)"', (here / "out" / "index.html").read_text())
+    assert anchors == ["report-momentum", "report-toy-report"]  # what was written before stays on the page
 
 
 def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:

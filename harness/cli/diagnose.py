@@ -7,7 +7,7 @@ from rich.console import Console
 
 from harness.cli import options
 
-STYLE = {"found": "bold red", "not found": "green", "not judged": "dim"}
+STYLE = {"found": "bold red", "ok": "green", "not judged": "dim"}
 
 
 @click.command()

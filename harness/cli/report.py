@@ -1,5 +1,6 @@
 """`harness report`: tables and figures over finished runs."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -26,7 +27,7 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
     """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV, PNG
     and SVG. Without a name, write all of reports/.
 
-    OUT/index.html shows all reports on one page; a single REPORT is written to OUT/REPORT.html. What is not trained yet
+    OUT/index.html shows on one page all the reports of reports/ that have been written to OUT. What is not trained yet
     shows as missing, with the command that trains it. Runs that were trained on other data than --data holds now are
     left out and counted in a note.
     """
@@ -58,8 +59,14 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
             done = sum(run.state == "done" for run in each.runs)
             print(f"{each.report.name}: {done} of {len(each.runs)} runs finished: {each.report.title}")
     if rendered:
-        name = rendered[0].report.name if len(reports) == 1 else "index"  # one report leaves the page of all alone
-        page = write_page(rendered, out, links=run_links(runs), name=name)
+        names = {each.report.name for each in rendered}
+        for word in sorted(declarations("reports"), key=_place):
+            name = f"{word.replace('/', '-')}{'-smoke' if smoke else ''}"
+            if name not in names and (out / f"{name}.md").exists():
+                with suppress(HarnessError):  # this call is about others
+                    rendered.append(render(word, ledger, smoke=smoke, now=now))
+        rendered.sort(key=lambda each: _place(each.report.name))
+        page = write_page(rendered, out, links=run_links(runs))
         print(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
         raise HarnessError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Verdict = Literal["found", "not found", "not judged"]
+Verdict = Literal["found", "ok", "not judged"]
 Judgement = tuple[Verdict, str]  # and the figures in words
 
 COLLAPSED = 0.1  # mean label of the clean pairs below which no pair is trusted any more (CRCL's epsilon by default)
@@ -36,7 +36,7 @@ Signature = Callable[[History, Iterable[History]], Judgement]
 
 def judge(found: bool, figures: str, advice: str) -> Judgement:
     """Figures, and what to do about them where the failure is there."""
-    return ("found", f"{figures}. {advice}") if found else ("not found", figures)
+    return ("found", f"{figures}. {advice}") if found else ("ok", figures)
 
 
 def fall_after_best(run: History, _: Iterable[History]) -> Judgement:

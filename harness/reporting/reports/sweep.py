@@ -47,6 +47,7 @@ def render_sweep(report: Report, sweep: str, ledger: Ledger, now: Now | None = N
     return Rendered(
         report, caption_trials(report.title, trials), tabulate_trials(trials), rows, trials.table,
         [*report.notes, *explain_trials(trials, command), *notes], figures=draw_sweep(report.title, trials),
+        trials=(trials.over, trials.budget if trials.run else 0),
     )  # fmt: skip
 
 
@@ -107,9 +108,8 @@ def explain_trials(trials: Trials, command: str) -> list[str]:
     states = Counter(trials.table["state"].tolist())
     others = ", ".join(f"{n} {_word(state)}" for state, n in sorted(states.items()) if state != "complete")
     notes += [f"{len(trials.complete)} trials are complete; {others}."] if others else []
-    over = states.total() - states["running"] - states["waiting"]
-    if over < trials.budget:
-        notes.append(f"{over} of {trials.budget} trials are over; `{command}` makes the others.")
+    if trials.over < trials.budget:
+        notes.append(f"{trials.over} of {trials.budget} trials are over; `{command}` makes the others.")
     return notes
 
 
