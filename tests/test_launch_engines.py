@@ -319,9 +319,9 @@ def test_the_command_line_knows_every_engine() -> None:
         ("local", "[slrum]\n", "[slrum]: unknown launcher; did you mean 'slurm'? accepted: local, ray, slurm"),
         ("local", "slurm = 3", "slurm = 3: write a table [slurm] of settings"),
         ("slurm", "[slurm]\npartiton = 'gpu'", "slurm.partiton = 'gpu': unknown key; did you mean 'partition'?"),
-        ("slurm", "[slurm]\ncpus = 0", "slurm.cpus = 0: Input should be greater than or equal to 1"),
+        ("slurm", "[slurm]\ncpus = 0", "slurm.cpus = 0: accepted: 1 or more"),
         ("slurm", "[slurm]\ntime = 'soon'", "slurm.time = 'soon': write a number of minutes, hours:minutes:seconds or"),
-        ("slurm", "[slurm]\ntime = 0", "slurm.time = 0: Input should be greater than or equal to 1"),
+        ("slurm", "[slurm]\ntime = 0", "slurm.time = 0: accepted: 1 or more"),
         ("slurm", "[slurm", "is not TOML"),
     ],
 )  # fmt: skip
@@ -341,7 +341,7 @@ def test_the_verbs_tell_of_a_bad_profile(tmp_path: Path) -> None:
     for verb, spec in (("run", "demo"), ("sweep", "momentum")):
         ran = harness(verb, spec, "--smoke", "--profile", "p.toml", cwd=tmp_path)
         assert ran.returncode == 2
-        assert ran.stderr == "error: p.toml: local.gpus.0 = -1: Input should be greater than or equal to 0\n"
+        assert ran.stderr == "error: p.toml: local.gpus.0 = -1: accepted: 0 or more\n"
     missing = harness("run", "demo", "--profile", "none.toml", cwd=tmp_path)
     assert missing.stderr == "error: none.toml: cannot be read: No such file or directory\n"
 

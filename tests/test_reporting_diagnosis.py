@@ -94,7 +94,7 @@ def test_retrieval_that_fell_after_its_best_epoch(tmp_path: Path) -> None:
     name = "dev retrieval fell after its best epoch"
     fell = a_run(tmp_path, **{"dev/rsum": [400.0, 50.0, 300.0, 200.0]})
     assert verdicts(fell)[name][0] == "found"
-    assert "best dev rSum 300.0 in epoch 1 of 2, 200.0 at last" in verdicts(fell)[name][1]
+    assert "best dev rSum 300.0 in piece 2 of 2, epoch 1 of 2, 200.0 at last" in verdicts(fell)[name][1]
     assert verdicts(a_run(tmp_path, **{"dev/rsum": [400.0, 50.0, 300.0, 290.0]}))[name][0] == "ok"
 
 

@@ -35,6 +35,7 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
     from harness.errors import HarnessError
     from harness.grids import declarations
     from harness.ledger import Ledger
+    from harness.printing.numbers import count
     from harness.reporting import format_markdown, render, write_files
     from harness.reporting.page import write_page
     from harness.tracking.links import run_links
@@ -57,7 +58,7 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
             print("written: " + " ".join(str(file) for file in files))
         else:
             done = sum(run.state == "done" for run in each.runs)
-            print(f"{each.report.name}: {done} of {len(each.runs)} runs finished: {each.report.title}")
+            print(f"{each.report.name}: {done} of {count(len(each.runs), 'run')} finished: {each.report.title}")
     if rendered:
         names = {each.report.name for each in rendered}
         for word in sorted(declarations("reports"), key=_place):
@@ -69,6 +70,7 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
         page = write_page(rendered, out, links=run_links(runs))
         print(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
+        failed = ", ".join(faulty)
         raise HarnessError(
-            f"{len(faulty)} of {len(words)} reports are not written: {', '.join(faulty)}; the lines above say why"
+            f"{len(faulty)} of {count(len(words), 'report')} could not be written: {failed}; the lines above say why"
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.ledger.collapse import collapsed_labels
+from harness.printing.numbers import count
 
 if TYPE_CHECKING:
     from harness.api.running import Ran
@@ -32,12 +33,12 @@ def show_end(name: str, ran: "Ran") -> int:
     """How it ended, in a few lines; gives the exit status."""
     done = len(ran.states) - len(ran.failed) - len(ran.later)
     other = f" ({ran.other} on other data or code than now)" if ran.other else ""
-    print(f"{name}: {done} of {len(ran.states)} cells done{other}, {len(ran.failed)} failed")
+    print(f"{name}: {done} of {count(len(ran.states), 'cell')} done{other}, {len(ran.failed)} failed")
     if faults := [cell.name for cell, state in ran.states.items() if state == "done" and _collapsed(cell)]:
         listed = ", ".join(faults[:LISTED]) + (f" and {len(faults) - LISTED} more" if len(faults) > LISTED else "")
         print(f"  labels collapsed in {listed}; `harness diagnose` says more of each")
     if ran.later:
-        print(f"  the budget is spent; {len(ran.later)} cells are not finished, the same command continues them")
+        print(f"  the budget is spent; the same command continues the {count(len(ran.later), 'cell')} not finished yet")
     for cell, state in ran.failed.items():
         if state == "damaged":
             print(f"  {cell.name}: {cell.damage()}")

@@ -6,7 +6,7 @@ from harness.errors import HarnessError
 from harness.grids import find, name_of
 from harness.ledger import Ledger
 from harness.ledger.comparable import Nothing, Now, Trained, differences, together
-from harness.printing.numbers import NOTHING, short
+from harness.printing.numbers import NOTHING, count, short
 from harness.printing.table import Table, Value, number, plain
 from harness.reporting.declaration import Report
 from harness.reporting.figures.sweep import draw_sweep
@@ -107,9 +107,9 @@ def explain_trials(trials: Trials, command: str) -> list[str]:
     notes += [f"The winner's network on the test split, scored once: {figures}."] if figures else []
     states = Counter(trials.table["state"].tolist())
     others = ", ".join(f"{n} {_word(state)}" for state, n in sorted(states.items()) if state != "complete")
-    notes += [f"{len(trials.complete)} trials are complete; {others}."] if others else []
+    notes += [f"{count(len(trials.complete), 'trial')} complete; {others}."] if others else []
     if trials.over < trials.budget:
-        notes.append(f"{trials.over} of {trials.budget} trials are over; `{command}` makes the others.")
+        notes.append(f"{trials.over} of {count(trials.budget, 'trial')} are over; `{command}` makes the others.")
     return notes
 
 
