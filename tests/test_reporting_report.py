@@ -283,7 +283,7 @@ def test_the_figure_draws_what_the_table_says(here: Path) -> None:
         ({"title": '"t"\nwhere = { method = ["x"] }'}, "", r"where = .*no cell of .* fits"),
         ({}, PUBLISHED.replace("caption", "image"), r"compares with image_level noise, but cell .* has caption_level"),
         ({}, 'kind = "line"', r"figure.kind = 'line': unknown kind; did you mean 'lines'\?"),
-        ({}, 'kind = "bars"', r"figure.x: is missing; accepted: text in quotation marks; figure.highlight = 'crcl': unk"),
+        ({}, 'kind = "bars"', r"figure.x: is missing; accepted: text in quotation marks; figure.highlight = 'crcl': "),
         ({"protocol": '"1k"\ngroups = ["method"]'}, "", r"groups = .*: accepted: the first one or more of rows"),
         ({"protocol": '"1k"\nsweep = "momentum"'}, "", r"grids: a report about a sweep has none; drop it, or drop"),
         ({"protocol": '""'}, "", r"toy_report.toml: protocol: is missing"),

@@ -88,7 +88,7 @@ def test_a_declaration_in_a_folder_of_a_room_has_a_name_of_its_own(
         ("", '"method.beta" = { low = 0.0, high = 1.0, log = true }', "log needs low > 0"),
         ("", '"method.beta" = { low = 0.1, high = 1.0, step = 0.1, log = true }', "log and step exclude each other"),
         ("", '"method.beta" = { low = 0.0, high = 0.99, step = 0.2 }', "high must be a whole number of steps from low"),
-        ("", '"method.beta" = { low = 0.0, high = nan }', "high = nan: must be a finite number"),
+        ("", '"method.beta" = { low = 0.0, high = nan }', "high = nan: accepted: a finite number"),
         ("", '"method.beta" = { low = 0.0 }', '"method.beta": high: is missing'),
         ("", '"method.beta" = { low = 0.0, hihg = 0.5 }', "did you mean 'high'?"),
         ("", '"method.beta" = { low = 0.0, high = 0.5 }', "(what the run has): method.beta = 0.8 is outside of 0"),

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from harness.audit import Audit
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  harness audit 3f2a                              the run whose fingerprint begins so
+  harness audit 3f2a --images flickr8k.zip        with the pictures of a data set that has features alone
+  harness audit 3f2a --top 1000 --out audits"""
+)
 @click.argument("run")
 @options.runs
 @options.data

@@ -15,7 +15,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 @click.command()
-@click.argument("reports", nargs=-1, metavar="[REPORT]...")
+@click.argument("reports", nargs=-1, metavar="[REPORT]...", shell_complete=options.complete_names("reports"))
 @options.runs
 @options.data
 @click.option(

@@ -26,7 +26,7 @@ STYLES = {
 
 
 @click.command()
-@click.argument("grid_name", metavar="GRID")
+@click.argument("grid_name", metavar="GRID", shell_complete=options.complete_names("experiments"))
 @options.runs
 @options.data
 @options.only

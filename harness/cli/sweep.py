@@ -10,7 +10,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("sweep_name", metavar="SWEEP")
+@click.argument("sweep_name", metavar="SWEEP", shell_complete=options.complete_names("sweeps"))
 @options.runs
 @options.data
 @options.smoke
