@@ -162,6 +162,28 @@ def test_whose_worker_a_launcher_waits_for_is_told_at_once(
     assert "waits   cell  process 1 on elsewhere since" in "".join(said)
 
 
+def test_a_worker_that_a_killed_launcher_left_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also where its cell comes last and there is room for one at a time."""
+    monkeypatch.setattr(pool, "ELSEWHERE", 0.1)
+    free, held = (cell_that(tmp_path, 0, name) for name in ("free", "held"))
+    claim_elsewhere(held, silent=1)
+    said: list[str] = []
+
+    def end_both(_cell: Cell, _number: int) -> None:
+        said.append(capfd.readouterr().out)
+        held.path("claim.json").unlink(missing_ok=True)
+        for cell in (free, held):
+            cell.write_result(a_result(test={"full": {"rsum": 1.0}}))
+
+    engine = Scripted([0], after=end_both)
+    engine.jobs = 1
+    assert set(pool.run_cells([free, held], data=tmp_path, engine=engine).values()) == {"done"}
+    assert "waits   held  process 1 on elsewhere since" in said[0]
+    assert "still works on it, for another launcher or one that was killed" in said[0]
+
+
 def claim_elsewhere(cell: Cell, silent: float) -> None:
     """A claim from another machine, whose last heartbeat is so many seconds ago."""
     then = time.time() - silent
