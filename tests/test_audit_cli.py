@@ -126,7 +126,7 @@ def test_the_terminal_and_the_files_say_the_same(trained: Path, tmp_path: Path) 
     assert f"{noisy.sum()}, as many as are wrong" in ran.stdout
     assert f"random order      {noisy.mean():.1%}" in ran.stdout
     assert "label ascending, ties by match, then by similarity" in ran.stdout
-    assert "the caption's own in" in ran.stdout
+    assert "the caption's own for" in ran.stdout
     assert found["cutoffs"][0]["precision"] > 1.5 * noisy.mean()  # the toy can be learned
 
 

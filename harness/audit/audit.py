@@ -146,7 +146,9 @@ def _own_picture(evidence: Evidence, found: Alternatives, top: int) -> dict[str,
     shown, picture = found.shown[:top], found.picture[:top]
     own = evidence.true_image[shown]
     chance = 1 / max(len(evidence.pairs.split.regions) - 1, 1)
-    words = "The best other picture is the caption's own in {} among the lowest whose caption is not of their picture"
+    words = (
+        "Low pairs whose caption is of another picture: {of}; the best other picture is the caption's own for {found}"
+    )
     return _found_again(picture == own, own != evidence.pairs.paired_image[shown], words, chance)
 
 
@@ -158,7 +160,7 @@ def _own_caption(evidence: Evidence, found: Alternatives, top: int) -> dict[str,
     asked = (lost > 0) & (caption >= 0)
     chance = float((lost[asked] / len(paired)).mean()) if asked.any() else 0.0
     words = (
-        "The best caption from elsewhere was written for the picture in {} among the lowest that lost one of its own"
+        "Low pairs whose picture lost a caption: {of}; the best caption from elsewhere was written for it for {found}"
     )
     return _found_again(true[caption] == pictures, asked, words, chance)
 
@@ -169,7 +171,7 @@ def _found_again(hits: NDArray[np.bool_], asked: NDArray[np.bool_], words: str, 
         return None
     number = int(hits[asked].sum())
     share = number / total
-    said = words.format(f"{number} of {count(total, 'pair')}") + f" ({100 * share:.0f} %, chance {100 * chance:.2f} %)"
+    said = words.format(of=total, found=number) + f" ({100 * share:.0f} %, chance {100 * chance:.2f} %)"
     return {"found": number, "of": total, "share": share, "chance": chance, "words": said}
 
 
