@@ -147,7 +147,7 @@ def _own_picture(evidence: Evidence, found: Alternatives, top: int) -> dict[str,
     own = evidence.true_image[shown]
     chance = 1 / max(len(evidence.pairs.split.regions) - 1, 1)
     words = (
-        "Low pairs whose caption is of another picture: {of}; the best other picture is the caption's own for {found}"
+        "Low pairs whose caption is another picture's: {of}; the best other picture is the caption's own for {found}"
     )
     return _found_again(picture == own, own != evidence.pairs.paired_image[shown], words, chance)
 
@@ -159,9 +159,7 @@ def _own_caption(evidence: Evidence, found: Alternatives, top: int) -> dict[str,
     lost = np.bincount(true[paired != true], minlength=len(evidence.pairs.split.regions))[pictures]  # captions
     asked = (lost > 0) & (caption >= 0)
     chance = float((lost[asked] / len(paired)).mean()) if asked.any() else 0.0
-    words = (
-        "Low pairs whose picture lost a caption: {of}; the best caption from elsewhere was written for it for {found}"
-    )
+    words = "Low pairs whose picture lost a caption: {of}; the best caption from elsewhere was its own for {found}"
     return _found_again(true[caption] == pictures, asked, words, chance)
 
 
