@@ -149,7 +149,7 @@ def test_runs_scored_under_another_protocol_are_not_taken_for_it(here: Path) -> 
     for cell in grid.cells:
         train(ledger, cell, protocol="full")
     text = written(here, make_report(here))["md"]
-    assert "18 finished runs are not scored under protocol 1k" in text
+    assert "Without a score under protocol 1k: 18 finished runs." in text
     assert {row[4] for row in table(text)[1:]} == {"–"}
 
 

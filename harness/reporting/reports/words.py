@@ -221,7 +221,7 @@ def name_damaged(runs: Iterable[Run]) -> list[str]:
 def count_unscored(report: Report, rows: Iterable[Row]) -> list[str]:
     """Finished runs that a table has no number of."""
     lacking = sum(count_states(row.runs)["done"] - row.n for row in rows if row.runs)
-    return [f"{count(lacking, 'finished run')} without a score under protocol {report.protocol}."] if lacking else []
+    return [f"Without a score under protocol {report.protocol}: {count(lacking, 'finished run')}."] if lacking else []
 
 
 def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes: Sequence[str]) -> list[str]:
