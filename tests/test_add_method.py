@@ -88,7 +88,7 @@ def test_a_method_is_listed_checked_and_trained(copy: Path) -> None:
         env={**os.environ, "PYTHONPATH": where, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    for said in ("Only images look for captions.", "tau", "1 cells, 1 to train"):
+    for said in ("Only images look for captions.", "tau", "1 cell, 1 to train"):
         assert said in ran.stdout
     [folder] = [path.parent for path in (copy / "runs").glob("*/result.json")]
     assert json.loads((folder / "spec.json").read_text())["run"]["method"] == {"name": "one_way", "tau": 0.2}

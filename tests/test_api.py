@@ -214,9 +214,9 @@ def test_a_run_is_described_by_keywords_or_dotted_keys(asked: dict[str, Any], tm
     ("given", "message"),
     [
         ({"sched": {"epochs": 1}}, "sched: unknown key; did you mean 'schedule'?"),
-        ({"set": {"method.tau": -1}}, "method.tau = -1: Input should be greater than 0"),
-        ({"precision": "bf17"}, "precision = 'bf17': Input should be 'float32', 'tf32' or 'bf16'"),
-        ({"jobs": 0}, "jobs = 0: Input should be greater than or equal to 1"),
+        ({"set": {"method.tau": -1}}, "method.tau = -1: accepted: more than 0"),
+        ({"precision": "bf17"}, "precision = 'bf17': accepted: 'float32', 'tf32' or 'bf16'"),
+        ({"jobs": 0}, "jobs = 0: accepted: 1 or more"),
         ({"method": type("Mine", (Method,), {"__module__": "__main__"})}, "method = Mine: is written in the program"),
     ],
 )

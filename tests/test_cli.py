@@ -6,9 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from toy import harness, write_grid
 
-from harness.cli import VERBS, main
+from harness.api.running import Ran
+from harness.cli import VERBS, group, main
+from harness.cli.running import name_report, show_next
+from harness.grids.rooms import declarations, find
+from harness.ledger import Ledger
 
 HEAVY = (
     "torch",
@@ -91,6 +96,69 @@ def test_list_shows_the_hyperparameters_of_a_component(tmp_path: Path) -> None:
     asked = harness("list", "crlc", cwd=tmp_path)
     assert asked.returncode == 2
     assert "did you mean 'crcl'?" in asked.stderr
+
+
+def test_help_of_run_and_audit_ends_with_examples() -> None:
+    for verb in ("run", "audit"):
+        lines = CliRunner().invoke(group, [verb, "--help"]).output.splitlines()
+        examples = lines[lines.index("  Examples:") + 1 :]
+        assert len(examples) >= 3
+        assert all(line.startswith(f"    harness {verb} ") for line in examples)  # a line each, not run together
+
+
+def completions(line: str) -> list[str]:
+    """What bash would offer at the end of a line."""
+    words = line.split(" ")
+    asked = {"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    ran = CliRunner().invoke(group, [], prog_name="harness", env=asked)
+    return [word.partition(",")[2] for word in ran.output.splitlines()]
+
+
+def test_a_shell_completes_verbs_options_and_names() -> None:
+    assert completions("harness co") == ["compare", "completion"]
+    assert {"--jobs", "--dry-run"} <= set(completions("harness run --"))
+    for verb, room in (("run", "experiments"), ("sweep", "sweeps"), ("report", "reports")):
+        assert set(completions(f"harness {verb} ")) == set(declarations(room))
+    assert completions("harness check demo") == ["demo"]
+    assert completions("harness run ./my_gri") == ["./my_gri"]  # no name: the shell completes a file
+
+
+def test_completing_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+os.environ |= {{"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": "harness run de", "COMP_CWORD": "2"}}
+sys.argv = ["harness"]
+from harness.cli import main
+try:
+    main()
+finally:
+    print([m for m in {HEAVY!r} if m in sys.modules])
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["plain,demo", "[]"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_asks_harness(shell: str) -> None:
+    said = CliRunner().invoke(group, ["completion", shell])
+    assert said.exit_code == 0
+    assert f"_HARNESS_COMPLETE={shell}_complete" in said.output
+
+
+def test_a_run_ends_with_its_results_and_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def show(states: dict[str, str], runs: str) -> str:
+        cells = {Ledger(Path(runs)).cell(name): state for name, state in states.items()}
+        show_next(Ran(cells, {}, {}, 0), runs=Path(runs), report="harness report demo")
+        return capsys.readouterr().out
+
+    assert show({"a": "failed"}, "runs") == ""
+    assert show({"a": "done"}, "runs") == "results: runs/a\nnext:    `harness report demo`, `harness ui`\n"
+    many = show({"a": "done", "b": "done"}, "my runs")
+    assert many.startswith("results: my runs, a folder for each run\n")
+    assert "`harness report demo --runs 'my runs'`" in many
+    assert name_report(find("demo", "experiments"), smoke=True) == "harness report demo --smoke"
+    mine = write_grid(tmp_path, "")
+    assert name_report(mine, smoke=False) == f"harness status {mine}"
 
 
 @pytest.mark.parametrize(

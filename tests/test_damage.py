@@ -197,7 +197,7 @@ def test_a_lost_row_is_told(tmp_path: Path, toy_data: Path, monkeypatch: pytest.
     assert cell.lost_epochs() == [0]
     assert [row["epoch"] for row in cell.rows()] == [1]
     (tmp_path / "data").symlink_to(toy_data)
-    assert "epoch 0 has no row" in say_words(tmp_path, monkeypatch, "status", "toy.toml").output
+    assert "epoch 1 has no row" in say_words(tmp_path, monkeypatch, "status", "toy.toml").output
 
 
 def test_a_spec_that_was_edited_is_not_trained(tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,7 +266,7 @@ def test_wrong_ids(toy: Path) -> None:
 
 def test_wrong_card(toy: Path) -> None:
     (toy / "card.json").write_text('{"name": "toy", "folder": "toy", "regions": 0}')
-    assert "card.json: regions: Input should be greater than or equal to 1; mend the file" in message("toy", toy.parent)
+    assert "card.json: regions = 0: accepted: 1 or more; mend the file" in message("toy", toy.parent)
     (toy / "card.json").write_text("{")
     assert "card.json: file: Invalid JSON" in message("toy", toy.parent)
 

@@ -111,9 +111,9 @@ def test_the_verb_leaves_the_rest_for_later(tmp_path: Path, toy_data: Path) -> N
     grid = write_grid(tmp_path, TWO)
     ran = harness("run", grid, "--data", toy_data, "--budget", "0.2s", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "budget 0:00: by the estimate 0 of 2 cells to train end in time, 2 have no estimate" in ran.stdout
+    assert "budget 0:00: the estimate says enough for 0 of 2 cells to train (2 without an estimate)" in ran.stdout
     assert "toy: 0 of 2 cells done, 0 failed" in ran.stdout
-    assert "the budget is spent; 2 cells are not finished, the same command continues them" in ran.stdout
+    assert "the budget is spent; the same command continues the 2 cells not finished yet" in ran.stdout
 
 
 @pytest.mark.parametrize("given", ["12", "h", "1h30", "-2h", "0h", "soon"])

@@ -162,6 +162,28 @@ def test_whose_worker_a_launcher_waits_for_is_told_at_once(
     assert "waits   cell  process 1 on elsewhere since" in "".join(said)
 
 
+def test_a_worker_that_a_killed_launcher_left_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also where its cell comes last and there is room for one at a time."""
+    monkeypatch.setattr(pool, "ELSEWHERE", 0.1)
+    free, held = (cell_that(tmp_path, 0, name) for name in ("free", "held"))
+    claim_elsewhere(held, silent=1)
+    said: list[str] = []
+
+    def end_both(_cell: Cell, _number: int) -> None:
+        said.append(capfd.readouterr().out)
+        held.path("claim.json").unlink(missing_ok=True)
+        for cell in (free, held):
+            cell.write_result(a_result(test={"full": {"rsum": 1.0}}))
+
+    engine = Scripted([0], after=end_both)
+    engine.jobs = 1
+    assert set(pool.run_cells([free, held], data=tmp_path, engine=engine).values()) == {"done"}
+    assert "waits   held  process 1 on elsewhere since" in said[0]
+    assert "still works on it, for another launcher or one that was killed" in said[0]
+
+
 def claim_elsewhere(cell: Cell, silent: float) -> None:
     """A claim from another machine, whose last heartbeat is so many seconds ago."""
     then = time.time() - silent
@@ -319,9 +341,9 @@ def test_the_command_line_knows_every_engine() -> None:
         ("local", "[slrum]\n", "[slrum]: unknown launcher; did you mean 'slurm'? accepted: local, ray, slurm"),
         ("local", "slurm = 3", "slurm = 3: write a table [slurm] of settings"),
         ("slurm", "[slurm]\npartiton = 'gpu'", "slurm.partiton = 'gpu': unknown key; did you mean 'partition'?"),
-        ("slurm", "[slurm]\ncpus = 0", "slurm.cpus = 0: Input should be greater than or equal to 1"),
+        ("slurm", "[slurm]\ncpus = 0", "slurm.cpus = 0: accepted: 1 or more"),
         ("slurm", "[slurm]\ntime = 'soon'", "slurm.time = 'soon': write a number of minutes, hours:minutes:seconds or"),
-        ("slurm", "[slurm]\ntime = 0", "slurm.time = 0: Input should be greater than or equal to 1"),
+        ("slurm", "[slurm]\ntime = 0", "slurm.time = 0: accepted: 1 or more"),
         ("slurm", "[slurm", "is not TOML"),
     ],
 )  # fmt: skip
@@ -341,7 +363,7 @@ def test_the_verbs_tell_of_a_bad_profile(tmp_path: Path) -> None:
     for verb, spec in (("run", "demo"), ("sweep", "momentum")):
         ran = harness(verb, spec, "--smoke", "--profile", "p.toml", cwd=tmp_path)
         assert ran.returncode == 2
-        assert ran.stderr == "error: p.toml: local.gpus.0 = -1: Input should be greater than or equal to 0\n"
+        assert ran.stderr == "error: p.toml: local.gpus.0 = -1: accepted: 0 or more\n"
     missing = harness("run", "demo", "--profile", "none.toml", cwd=tmp_path)
     assert missing.stderr == "error: none.toml: cannot be read: No such file or directory\n"
 

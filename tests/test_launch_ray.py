@@ -15,10 +15,10 @@ from harness.ledger import Cell
     ("settings", "says"),
     [
         ('addres = "auto"', "ray.addres = 'auto': unknown key; did you mean 'address'?"),
-        ("cpus = 0", "ray.cpus = 0: Input should be greater than 0"),
-        ("gpus = -1", "ray.gpus = -1: Input should be greater than or equal to 0"),
+        ("cpus = 0", "ray.cpus = 0: accepted: more than 0"),
+        ("gpus = -1", "ray.gpus = -1: accepted: 0 or more"),
         ("gpus = 1.5", "ray.gpus = 1.5: accepted: a share of one GPU, such as 0.25, or a whole number"),
-        ("resources = { a100 = 0 }", "ray.resources.a100 = 0: Input should be greater than 0"),
+        ("resources = { a100 = 0 }", "ray.resources.a100 = 0: accepted: more than 0"),
         (
             'address = "ray://h:1"',
             'ray.address = \'ray://h:1\': accepted: "auto" or "host:port" of the cluster\'s head',

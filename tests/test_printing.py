@@ -3,7 +3,7 @@
 from harness.printing.html import mark_inline
 from harness.printing.latex import latex
 from harness.printing.markdown import markdown
-from harness.printing.numbers import decimal, percent, short
+from harness.printing.numbers import decimal, name_epoch, percent, short
 from harness.printing.table import DAGGER, Column, Section, Table, Value, number, plain
 
 COLUMNS = [
@@ -79,3 +79,8 @@ def test_numbers_as_printed() -> None:
 
 def test_code_and_bold_are_marked_and_everything_else_is_escaped() -> None:
     assert mark_inline("`a <b>` **c & d** *e* ** f") == "<code>a &lt;b&gt;</code> <strong>c &amp; d</strong> *e* ** f"
+
+
+def test_pieces_and_epochs_are_counted_from_1_where_they_are_printed() -> None:
+    assert name_epoch(0, 4) == "epoch 1 of 4"
+    assert name_epoch(2, 6, 1, 2) == "piece 2 of 2, epoch 3 of 6"

@@ -74,7 +74,7 @@ def test_a_mean_is_over_one_state_of_the_data(tmp_path: Path) -> None:
         f"`harness run {tmp_path / 'toy.toml'} --retrain` trains them again and keeps what there is."
     ]
     assert not any("not scored" in note for note in rendered.notes)
-    assert not any("runs are finished" in note for note in rendered.notes)  # none is missing
+    assert not any("Finished: " in note for note in rendered.notes)  # none is missing
 
 
 def test_every_format_says_so(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_the_case_of_mended_captions(shared: Path, tmp_path: Path, monkeypatch: 
     lines = captions.read_text().splitlines()
     captions.write_text("\n".join(["a new caption after mending the file"] * 20 + lines[20:]) + "\n")
     work_on(1)
-    assert "Values over 1 seed" in reported()
+    assert "Each value is of one seed" in reported()
     assert f"2 finished runs left out, trained on another state of the data: {TWO_DATA}" in reported()
     moved = move_aside(find_others((ledger.cell(cell.fingerprint) for cell in cells), DataNow(data)))
     assert len(moved) == 2

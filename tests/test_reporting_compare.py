@@ -106,7 +106,8 @@ def test_environment_is_compared_where_it_can_matter(tmp_path: Path) -> None:
     sections, text = compared(a, b)
     assert rows(sections["Environment"]) == [["git_commit", "aaa", "bbb"], ["device", "cpu", "H100"]]
     assert "node-7" not in text
-    assert "None: the two specs say the same." in text
+    assert "None: both runs have the same settings." in text
+    assert "selected in epoch 4 of 4 (piece 2 of 2, epoch 2 of 2)" in text
 
 
 def test_results_stand_beside_their_interval_and_verdict(tmp_path: Path) -> None:
@@ -312,7 +313,7 @@ def test_curves_lie_over_each_other(tmp_path: Path) -> None:
         line.get_ydata().tolist() for line in rsum.lines if len(line.get_xdata()) == 2 and line.get_marker() in "os"
     ]
     assert drawn == [[300, 310], [320, 330], [301, 311], [321, 331]]  # each piece its own line
-    assert {text.get_text() for text in rsum.texts} == {"330.0", "331.0", "piece 1"}
+    assert {text.get_text() for text in rsum.texts} == {"330.0", "331.0", "piece 2"}
     assert auc.get_ylabel() == "label AUC"
     assert len([line for line in auc.lines if line.get_marker() in "os"]) == 4
     assert [t.get_text() for t in rsum.get_legend().get_texts()] == ["A: crcl | beta=0.8", "B: crcl | beta=0.8"]

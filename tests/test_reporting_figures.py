@@ -157,7 +157,7 @@ def test_the_table_of_a_varied_grid_has_the_base_in_every_group_and_counts_it_on
     assert "**301.0 ± 1.4**" in text
     assert "(base): the run that the others differ from in one value" in text
     done = sum(ledger.cell(cell.fingerprint).state() == "done" for cell in grid.cells)
-    assert f"{done} of {len(grid.cells)} runs are finished" in text
+    assert f"Finished: {done} of {len(grid.cells)} runs" in text
     assert len(rendered.runs) == len(grid.cells)
 
 
@@ -165,7 +165,7 @@ def test_a_missing_base_run_is_asked_for_by_its_own_labels(tmp_path: Path) -> No
     path, grid, ledger = varied(tmp_path, "sensitivity", lambda at: at["parameter"] != "base")
     path.write_text(path.read_text() + '[where]\nparameter = ["method.beta"]\n')
     text = markdown(render(path, ledger))
-    assert "--only parameter=base --only value=` trains it" in text
+    assert "--only parameter=base --only value=` trains what is missing" in text
     assert {cell.place["parameter"] for cell in grid.only({"parameter": ["base"], "value": [""]})} == {"base"}
 
 
@@ -247,7 +247,7 @@ def test_with_nothing_trained_labels_are_all_missing(tmp_path: Path) -> None:
     make_grid(tmp_path)
     rendered = render(report_file(tmp_path, LABELS), Ledger(tmp_path / "none"))
     assert axes_texts(rendered).count("no finished runs yet") == 6
-    assert "0 of 4 runs are finished" in markdown(rendered)
+    assert "Finished: 0 of 4 runs" in markdown(rendered)
     assert [row[1].text for row in rendered.table.rows] == ["0/2", "0/2"]
 
 

@@ -161,8 +161,23 @@ def test_a_figure_is_an_image_that_holds_all_of_it() -> None:
     assert head == "data:image/svg+xml;base64"
     assert b"<svg " in base64.b64decode(content)
     assert drawing.words == f"{HOSTILE}: dev rSum against epoch"
-    assert drawing.width == 384
+    assert (drawing.width, drawing.height) == (384, 288)
     assert style.draw_inline(made, HOSTILE) == drawing
+
+
+def test_on_a_page_a_figure_leaves_its_title_to_the_page() -> None:
+    made, axes = style.figure(4, 3)
+    axes[0].plot([1, 2], [3, 4])
+    style.head(made, "The title", "and what else")
+    as_file = style.draw_inline(made, "x")
+    drawing = style.draw_inline(made, "x", titled=False)
+    assert (as_file.caption, drawing.caption) == ("", "and what else")
+    assert (drawing.width, as_file.height) == (384, 288)
+    assert drawing.height < 288 - 30  # without the room of the head
+    texts = [base64.b64decode(each.address.partition(",")[2]).decode() for each in (as_file, drawing)]
+    assert ["The title" in text for text in texts] == [True, False]
+    assert list(made.get_size_inches()) == [4, 3]
+    assert all(text.get_visible() for text in made.texts)  # the file that is written later has both
 
 
 def test_what_is_missing_stands_with_its_commands_and_failures(tmp_path: Path) -> None:
@@ -171,20 +186,50 @@ def test_what_is_missing_stands_with_its_commands_and_failures(tmp_path: Path) -
     ledger.add(waiting.entry("toy")).write_failure("loss is nan", "", {})
     rendered = toy_report(tmp_path, ledger)
     elements = the_page([rendered, search_report(tmp_path, grid, ledger)], tmp_path)
-    said = elements.said("missing")
+    said = elements.said("unfinished")
     assert "13 of 18 runs done, 1 failed, 4 waiting" in said
     assert said.count("harness run") == 2
     assert f"{waiting.name} failed: loss is nan" in said
     assert re.search(r"harness sweep \S*toy_search\.toml makes the others", said)
-    assert "Runs 13 of 18 done" in " ".join(elements.words)
+    assert "3 of 9 trials over" in said
+    assert "Runs 13 done" in " ".join(elements.words)
+    alone = the_page([rendered], tmp_path)
+    assert "Runs 13 of 18 done" in " ".join(alone.words)
+    assert alone.words.count("Toy & 100 % honest") == 1  # beside the title of the window
+    assert "unfinished" not in alone.inside
+
+
+def finished(rendered: Rendered) -> Rendered:
+    """A report as if no more runs were planned than are done."""
+    rows = [replace(row, runs=[run for run in row.runs if run.state == "done"]) for row in rendered.rows]
+    report = rendered.report.model_copy(update={"name": "over", "title": "All is over"})
+    return replace(rendered, report=report, rows=rows)
+
+
+def test_finished_reports_come_first_and_the_others_fold(tmp_path: Path) -> None:
+    grid, ledger = toy_runs(tmp_path)
+    rendered = toy_report(tmp_path, ledger)
+    none_done = toy_report(tmp_path, Ledger(tmp_path / "nothing"))
+    none_done = replace(none_done, report=rendered.report.model_copy(update={"name": "not-begun"}))
+    assert [each.finished for each in (none_done, rendered, finished(rendered))] == [False, False, True]
+    elements = the_page([none_done, rendered, finished(rendered), search_report(tmp_path, grid, ledger)], tmp_path)
+    sections = [about["id"] for tag, about in elements.tags if tag == "section"]
+    assert sections == ["report-over", "unfinished"]
+    folds = [about for tag, about in elements.tags if tag == "details" and "part" in (about["class"] or "")]
+    assert [about["id"] for about in folds] == ["report-not-begun", "report-toy-report", "report-search"]
+    assert all("open" not in about for about in folds)
+    assert "0 of 18 runs done, 18 waiting" in elements.said("report-not-begun")
+    drawn = sum(tag == "img" for tag, _ in elements.tags)
+    assert drawn == 1 + 1 + 2  # none of the report that has nothing to draw
+    contents = [about["href"] for tag, about in elements.tags if tag == "a" and "data-metric" not in about]
+    assert contents == ["#report-over", "#unfinished"]
 
 
 def test_where_all_is_done_nothing_is_missing(tmp_path: Path) -> None:
     _, ledger = toy_runs(tmp_path)
     rendered = toy_report(tmp_path, ledger)
-    rows = [replace(row, runs=[run for run in row.runs if run.state == "done"]) for row in rendered.rows]
-    elements = the_page([replace(rendered, rows=rows, notes=[])], tmp_path)
-    assert "Nothing: every planned run is finished." in elements.said("missing")
+    elements = the_page([finished(rendered), finished(rendered)], tmp_path)
+    assert "unfinished" not in elements.inside
 
 
 def test_without_a_single_run_there_is_a_page(tmp_path: Path) -> None:
@@ -193,7 +238,7 @@ def test_without_a_single_run_there_is_a_page(tmp_path: Path) -> None:
     elements = the_page([toy_report(tmp_path, nothing)], tmp_path)
     assert "0 of 18 done" in elements.words
     assert "Training time" not in elements.words
-    assert "0 of 18 runs could be judged" in elements.said("findings")
+    assert "findings" not in elements.inside  # where nothing could be judged
 
 
 def test_findings_are_counted_over_all_runs_and_the_found_ones_told(tmp_path: Path) -> None:
@@ -205,7 +250,7 @@ def test_findings_are_counted_over_all_runs_and_the_found_ones_told(tmp_path: Pa
         ledger.cell(cell.fingerprint).append_row(a_row(0, values=values))
     said = the_page([toy_report(tmp_path, ledger)], tmp_path).said("findings")
     assert "9 of 18 runs could be judged; something was found in 1 run." in said
-    assert "the labels collapsed 1 8 9" in said  # found, not found, not judged
+    assert "the labels collapsed 1 8 9" in said  # found, ok, not judged
     assert f"toy: {crcl[2].name} {crcl[2].fingerprint}" in said
     assert "99% of the labels are zero" in said
     assert said.count("labels are zero") == 1

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import chromium
 import pytest
 from chromium import Tab
 from page_toys import toy_page
+from PIL import Image
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium on this machine")
 pytest.importorskip("websocket")
 
+UNFOLD = "for (const each of document.querySelectorAll('details.part')) each.open = true"
 TABLE = "document.querySelector('#report-toy-report table.sortable')"
 HEADS = f"{TABLE}.tHead.rows[1].cells"  # noise, method, n, i2t R@1, rSum: ours, published, difference
 LISTING = "document.querySelector('#report-search table.sortable')"
@@ -30,6 +33,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_page(tmp_path_factory.mktemp("page"))
 
 
+def show(tab: Tab, page: Path, **window: Any) -> None:
+    """The page with its reports unfolded: none of the toy's is finished."""
+    tab.open(page, **window)
+    tab.run(UNFOLD)
+
+
 def column(tab: Tab, number: int, table: str = TABLE) -> list[list[str]]:
     """The words of one column, group by group."""
     cell = f"row => row.cells[{number}].innerText.split('±')[0].trim()"
@@ -38,7 +47,7 @@ def column(tab: Tab, number: int, table: str = TABLE) -> list[list[str]]:
 
 def test_opens_without_an_error_or_a_request(tab: Tab, page: Path) -> None:
     for dark in (False, True):
-        tab.open(page, dark=dark)
+        show(tab, page, dark=dark)
         tab.click(f"{HEADS}[4].firstElementChild")
         tab.hover(RSUM)
         tab.wait(OPEN)
@@ -65,7 +74,7 @@ def test_a_script_that_is_not_ours_does_not_run(tab: Tab, page: Path, tmp_path: 
 
 
 def test_a_click_sorts_within_the_groups(tab: Tab, page: Path) -> None:
-    tab.open(page)
+    show(tab, page)
     order = column(tab, 1)
     assert order == [["Triplet", "CRCL_x", "NCR"], ["Triplet", "CRCL_x"], ["Triplet", "CRCL_x"]]
     tab.click(f"{HEADS}[4].firstElementChild")
@@ -86,7 +95,7 @@ def test_a_click_sorts_within_the_groups(tab: Tab, page: Path) -> None:
 
 
 def test_the_column_of_the_groups_sorts_the_groups_by_value(tab: Tab, page: Path) -> None:
-    tab.open(page)
+    show(tab, page)
     for _ in range(2):
         tab.click(f"{HEADS}[0].firstElementChild")
     assert tab.run(f"{HEADS}[0].ariaSort") == "descending"
@@ -95,14 +104,14 @@ def test_the_column_of_the_groups_sorts_the_groups_by_value(tab: Tab, page: Path
 
 
 def test_the_keyboard_sorts(tab: Tab, page: Path) -> None:
-    tab.open(page)
+    show(tab, page)
     tab.run(f"{HEADS}[4].firstElementChild.focus()")
     tab.press("Enter")
     assert tab.run(f"{HEADS}[4].ariaSort") == "descending"
 
 
 def test_a_listing_sorts_by_value_not_by_letter(tab: Tab, page: Path) -> None:
-    tab.open(page)
+    show(tab, page)
     heads = f"{LISTING}.tHead.rows[0].cells"
     tab.click(f"{heads}[2].firstElementChild")
     assert column(tab, 2, LISTING) == [["1002.5", "391.0", "–"]]
@@ -111,7 +120,7 @@ def test_a_listing_sorts_by_value_not_by_letter(tab: Tab, page: Path) -> None:
 
 
 def test_hover_shows_what_stands_behind_a_number(tab: Tab, page: Path) -> None:
-    tab.open(page)
+    show(tab, page)
     assert not tab.run(OPEN)
     tab.hover(RSUM)
     tab.wait(OPEN)
@@ -125,7 +134,7 @@ def test_hover_shows_what_stands_behind_a_number(tab: Tab, page: Path) -> None:
 
 
 def test_the_keyboard_shows_it_too_and_goes_in_and_out(tab: Tab, page: Path) -> None:
-    tab.open(page)
+    show(tab, page)
     assert tab.run(f"[...{TABLE}.querySelectorAll('td > a')].filter(link => link.tabIndex === 0).length") == 1
     tab.run(f"{HEADS}[6].firstElementChild.focus()")
     tab.press("Tab")
@@ -143,7 +152,7 @@ def test_the_keyboard_shows_it_too_and_goes_in_and_out(tab: Tab, page: Path) -> 
 
 
 def test_a_tap_shows_it_on_a_phone(tab: Tab, page: Path) -> None:
-    tab.open(page, width=360, height=740, touch=True)
+    show(tab, page, width=360, height=740, touch=True)
     tab.tap(RSUM)
     tab.wait(OPEN)
     box = tab.run(f"(box => [box.left, box.right, box.bottom])({BOX}.getBoundingClientRect())")
@@ -153,12 +162,46 @@ def test_a_tap_shows_it_on_a_phone(tab: Tab, page: Path) -> None:
 
 
 def test_nothing_but_tables_scrolls_sideways_on_a_phone(tab: Tab, page: Path) -> None:
-    tab.open(page, width=360, height=740, touch=True)
+    show(tab, page, width=360, height=740, touch=True)
+    line = "document.querySelector('#report-toy-report .more')"
+    tab.wait(f"{line} && !{line}.hidden")
+    assert tab.run(f"/^[2-6] more columns: scroll the table sideways/.test({line}.innerText)")
+    tab.run(f"{TABLE}.parentElement.scrollLeft = 9999")
+    tab.wait(f"{line}.hidden")
+    assert tab.run("Math.max(...[...document.images].map(image => image.getBoundingClientRect().right))") <= 360
     for fold in ("", "for (const each of document.querySelectorAll('details')) each.open = true;"):
         tab.run(fold)
         assert tab.run("document.documentElement.scrollWidth") == 360
         assert tab.run("innerWidth") == 360
     assert tab.run(f"{TABLE}.parentElement.scrollWidth > {TABLE}.parentElement.clientWidth")  # in a box of its own
+
+
+def shade(tab: Tab, element: str, file: Path) -> float:
+    """How bright a corner of an element is on the screen, from 0 to 1."""
+    x, y = tab.run(f"(box => [box.left + 3, box.top + 3])(({element}).getBoundingClientRect())")
+    tab.screenshot(file)
+    with Image.open(file) as image:
+        pixel = image.convert("L").getpixel((round(x), round(y)))
+    return pixel / 255
+
+
+def test_figures_follow_the_page_into_the_dark(tab: Tab, page: Path, tmp_path: Path) -> None:
+    figure = "document.querySelector('#report-toy-report .drawing img')"
+    for dark in (False, True):
+        show(tab, page, dark=dark)
+        for light in (not dark, dark):  # as the system has it, then as the button says
+            tab.middle(figure)
+            assert (shade(tab, figure, tmp_path / "shot.png") > 0.9) == light
+            tab.run("document.getElementById('theme').click()")
+        tab.run("localStorage.clear()")
+
+
+def test_a_wide_screen_shows_a_table_beside_its_figure(tab: Tab, page: Path) -> None:
+    box = "document.querySelector('#report-toy-report .drawing').getBoundingClientRect()"
+    for width, beside in ((1000, False), (1920, True)):
+        show(tab, page, width=width)
+        assert tab.run(f"{box}.left > {TABLE}.getBoundingClientRect().right") == beside
+        assert tab.run(f"{box}.right") <= width
 
 
 def brightness(tab: Tab, element: str, what: str) -> float:
@@ -167,16 +210,15 @@ def brightness(tab: Tab, element: str, what: str) -> float:
 
 
 def test_dark_where_the_system_is_dark_and_where_the_button_says_so(tab: Tab, page: Path) -> None:
-    tab.open(page)
+    show(tab, page)
     assert brightness(tab, "document.body", "backgroundColor") > 0.9
-    tab.open(page, dark=True)
+    show(tab, page, dark=True)
     assert brightness(tab, "document.body", "backgroundColor") < 0.15
     assert brightness(tab, "document.body", "color") > 0.7
-    assert brightness(tab, "document.querySelector('.drawing img')", "backgroundColor") == 1  # figures on white
     assert tab.run("document.getElementById('theme').innerText") == "Light"
     tab.click("document.getElementById('theme')")
     assert brightness(tab, "document.body", "backgroundColor") > 0.9
-    tab.open(page, dark=True)
+    show(tab, page, dark=True)
     assert brightness(tab, "document.body", "backgroundColor") > 0.9  # remembered
     tab.run("localStorage.clear()")
 
@@ -192,7 +234,7 @@ def test_print_opens_what_is_folded_and_drops_the_controls(tab: Tab, page: Path,
     tab.pdf(tmp_path / "page.pdf")
     tab.send("Emulation.setEmulatedMedia", media="")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
-    assert tab.run("opened") == tab.run("document.querySelectorAll('details').length") == 3
+    assert tab.run("opened") == tab.run("document.querySelectorAll('details').length") == 6
     assert tab.run("document.querySelectorAll('details[open]').length") == 0  # folded again
 
 
@@ -201,7 +243,7 @@ def test_without_its_script_a_number_leads_to_the_list_of_runs(tab: Tab, page: P
     text = page.read_text()
     begin, end = text.rindex("<script>"), text.rindex("</script>")
     file.write_text(text[:begin] + text[end + len("</script>") :])
-    tab.open(file)
+    show(tab, file)
     tab.click(RSUM)
     tab.wait("document.querySelector('#report-toy-report details').open")
     assert tab.run("document.querySelector(location.hash).innerText").startswith("80 % · CRCL_x")

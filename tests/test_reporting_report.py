@@ -115,7 +115,7 @@ def test_what_is_missing_shows_with_the_command_that_makes_it(here: Path) -> Non
     rows = table(text)
     assert rows[3][2:] == ["1/3", "47.2", "283.0"]  # one seed has no standard deviation
     assert rows[5][2:] == ["0/3", "–", "–"]
-    assert "13 of 18 runs are finished" in text
+    assert "Finished: 13 of 18 runs" in text
     commands = re.findall(r"`(harness run [^`]*)`", text)
     made = []
     for command in commands:
@@ -149,7 +149,7 @@ def test_runs_scored_under_another_protocol_are_not_taken_for_it(here: Path) -> 
     for cell in grid.cells:
         train(ledger, cell, protocol="full")
     text = written(here, make_report(here))["md"]
-    assert "18 finished runs are not scored under protocol 1k" in text
+    assert "Without a score under protocol 1k: 18 finished runs." in text
     assert {row[4] for row in table(text)[1:]} == {"–"}
 
 
@@ -278,12 +278,12 @@ def test_the_figure_draws_what_the_table_says(here: Path) -> None:
     [
         ({"rows": '["noise.rate"]'}, "", r"the cells also differ in 'method', which must not be"),
         ({"rows": '["noise.rat", "method"]'}, "", r"toy.toml has no axis 'noise.rat'; did you mean 'noise.rate'\?"),
-        ({"metrics": '["rsums"]'}, "", r"metrics.0 = 'rsums': Input should be 'i2t_r1'"),
+        ({"metrics": '["rsums"]'}, "", r"metrics.0 = 'rsums': accepted: 'i2t_r1'"),
         ({"title": '"t"\nmetrik = ["rsum"]'}, "", r"metrik = .*unknown key; did you mean 'metrics'\?"),
         ({"title": '"t"\nwhere = { method = ["x"] }'}, "", r"where = .*no cell of .* fits"),
         ({}, PUBLISHED.replace("caption", "image"), r"compares with image_level noise, but cell .* has caption_level"),
         ({}, 'kind = "line"', r"figure.kind = 'line': unknown kind; did you mean 'lines'\?"),
-        ({}, 'kind = "bars"', r"figure.x: is missing; figure.highlight = 'crcl': unknown key; accepted: series, split"),
+        ({}, 'kind = "bars"', r"figure.x: is missing; accepted: text in quotation marks; figure.highlight = 'crcl': "),
         ({"protocol": '"1k"\ngroups = ["method"]'}, "", r"groups = .*: accepted: the first one or more of rows"),
         ({"protocol": '"1k"\nsweep = "momentum"'}, "", r"grids: a report about a sweep has none; drop it, or drop"),
         ({"protocol": '""'}, "", r"toy_report.toml: protocol: is missing"),
@@ -406,8 +406,8 @@ def test_the_report_verb_prints_and_writes(here: Path) -> None:
     assert outcome.exit_code == 0
     assert "| Noise" in outcome.output
     assert f"written: {here / 'out' / 'toy_report.md'}" in outcome.output
-    assert "Toy &amp; 100 % honest" in (here / "out" / "toy_report.html").read_text()
-    assert not (here / "out" / "index.html").exists()  # the page over all reports is left as it was
+    assert f"page: {here / 'out' / 'index.html'}" in outcome.output
+    assert "Toy &amp; 100 % honest" in (here / "out" / "index.html").read_text()
 
 
 def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(
@@ -425,12 +425,18 @@ def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(
     said = outcome.output.splitlines()
     assert said[0] == "table1: 18 of 18 runs finished: Toy & 100 % honest"
     assert said[1].startswith("fig_bad: not written: ")
-    assert said[1].endswith("rows: is missing")
+    assert said[1].endswith(
+        'rows: is missing; accepted: the axes that tell rows apart, rows = ["noise.rate", "method"]'
+    )
     assert said[2].startswith("momentum: 18 of 18")
     assert isinstance(outcome.exception, HarnessError)
-    assert "1 of 3 reports are not written: fig_bad" in str(outcome.exception)
+    assert "1 of 3 reports could not be written: fig_bad" in str(outcome.exception)
     assert {path.name for path in (here / "out").glob("*.md")} == {"table1.md", "momentum.md"}
     assert (here / "out" / "index.html").exists()
+    (here / "out" / "table1.md").unlink()
+    outcome = runner.invoke(report_verb.command, [str(here / "toy_report.toml"), "--runs", "runs", "--out", "out"])
+    anchors = re.findall(r'<section id="(report-[^"]*)"', (here / "out" / "index.html").read_text())
+    assert anchors == ["report-momentum", "report-toy-report"]  # what was written before stays on the page
 
 
 def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
@@ -439,11 +445,11 @@ def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
     made = draw_one("a run", rows, {"piece": 1, "epoch": 0})
     above, below = made.axes
     data = [(list(line.get_xdata()), list(line.get_ydata())) for line in above.get_lines()]
-    assert ([0, 1], [0.0, 10.0]) in data
-    assert ([2, 3], [20.0, 30.0]) in data
-    assert ([2], [20.0]) in data  # the selected epoch's ring
-    assert "selected: 20.0" in [text.get_text() for text in above.texts]
-    assert ([1, 2, 3], [0.5, 0.5, 0.5]) in [(list(n.get_xdata()), list(n.get_ydata())) for n in below.get_lines()]
+    assert ([1, 2], [0.0, 10.0]) in data
+    assert ([3, 4], [20.0, 30.0]) in data
+    assert ([3], [20.0]) in data  # the selected epoch's ring
+    assert {"selected: 20.0", "piece 2"} <= {text.get_text() for text in above.texts}
+    assert ([2, 3, 4], [0.5, 0.5, 0.5]) in [(list(n.get_xdata()), list(n.get_ydata())) for n in below.get_lines()]
 
 
 def test_a_run_without_labels_has_one_panel_and_one_without_epochs_no_figure(here: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_winner_stands_beside_the_papers_setting(here: Path) -> None:
     assert "The paper's setting (trial 0): 390.0" in text
     assert "5.0 from the best, which is the best of 5 and so looks better than it is." in text
     assert "The winner's network on the test split, scored once: full: rSum 391.2." in text
-    assert "5 trials are complete; 1 failed, 1 stopped early, 1 running." in text
+    assert "5 trials complete; 1 failed, 1 stopped early, 1 running." in text
     assert "7 of 8 trials are over; `harness sweep toy` makes the others." in text
     assert "The test split had no part in the search." in text
 

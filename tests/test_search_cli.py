@@ -52,7 +52,7 @@ def test_a_killed_sweep_continues_and_scores_its_winner_once(workplace: Path, mo
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "toy: 2 trials, 2 complete" in ran.stdout
     folder = workplace / "runs" / "sweeps" / "toy"
-    assert "confirm 2 seeds of both: harness run runs/sweeps/toy/toy_best.toml" in ran.stdout
+    assert "next    `harness run runs/sweeps/toy/toy_best.toml` trains both with 2 seeds" in ran.stdout
 
     record = read_sweep("toy", workplace / "runs")
     assert [(row.number, row.state) for row in record.trials] == [(0, "COMPLETE"), (1, "COMPLETE")]

@@ -170,7 +170,7 @@ def test_a_value_out_of_range_is_told_with_file_and_key(mine: Path) -> None:
     path.write_text(path.read_text().replace("scale = 3.0", "scale = -1.0"))
     ran = harness("check", "toy.toml", cwd=mine)
     assert ran.returncode == 2
-    assert "toy.toml: cell 'seed=0': method.scale = -1.0: Input should be greater than 0" in ran.stderr
+    assert "toy.toml: cell 'seed=0': method.scale = -1.0: accepted: more than 0" in ran.stderr
 
 
 def test_list_shows_them(mine: Path) -> None:

@@ -160,7 +160,7 @@ def test_status_tells_where_since_when_and_what_is_left(grid: Grid, tmp_path: Pa
     assert lines[990].startswith("running     ")
     where = re.escape(socket.gethostname())
     assert re.search(rf"  {where} since \d{{4}}-\d\d-\d\d \d\d:\d\d \(0:\d\d\)  heartbeat 0:\d\d ago  ", lines[990])
-    assert "epoch 2/4 step 5/32  1:30 left" in lines[990]
+    assert "epoch 2 of 4, step 5 of 32  1:30 left" in lines[990]
     assert lines[991].startswith("interrupted ")
     assert lines[992].endswith("the loss became nan")
     # 990 cells of 10 s and an epoch of 3 s; left are 90 s by the worker's word, 3 epochs of 2.5 s, 8 cells of 10 s.

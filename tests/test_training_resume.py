@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_says_where(
     assert work(cell, toy_data, Machine()) == "failed"
     failure = cell.failure()
     assert failure is not None
-    assert "the loss became nan in piece 0, epoch 1, step 7 (from 0)" in failure["error"]
+    assert "the loss became nan in piece 1, epoch 2, step 8;" in failure["error"]
     assert "Traceback" in failure["traceback"]
     assert cell.state() == "failed"
 

@@ -114,13 +114,14 @@ def _budget(seconds: float, cells: "list[PlannedCell]", runs: Path, data: Path, 
     from harness.launch.budget import Budget
     from harness.launch.display import clock
     from harness.launch.estimate import estimate
+    from harness.printing.numbers import count
 
     plans = [plan for plan in estimate(cells, runs, data) if plan.state != "done"]
     budget = Budget.over_plans(seconds, plans)
     fit = budget.fitting([plan.cell.fingerprint for plan in plans], jobs)
     unknown = len(plans) - len(budget.left)
-    words = f", {unknown} have no estimate" if unknown else ""
-    print(f"budget {clock(seconds)}: by the estimate {fit} of {len(plans)} cells to train end in time{words}")
+    words = f" ({unknown} without an estimate)" if unknown else ""
+    print(f"budget {clock(seconds)}: the estimate says enough for {fit} of {count(len(plans), 'cell')} to train{words}")
     return budget
 
 

@@ -20,6 +20,7 @@ from harness.errors import HarnessError
 from harness.evaluation.correspondence import label_report
 from harness.files import write_atomic, write_json
 from harness.ledger import Cell
+from harness.printing.numbers import count
 from harness.spec import RunSpec
 from harness.training.data import open_for
 from harness.training.machine import Machine
@@ -76,7 +77,8 @@ def write_audit(
         called = wrong_calls(ranking, evidence.pairs.clean, WRONG_CALLS)
         shown = np.concatenate([shown, called[~np.isin(called, shown)]])
     split = evidence.pairs.split
-    say(f"comparing {len(shown):,} pairs with {len(split.regions):,} pictures and {len(split.captions):,} captions")
+    others = f"{count(len(split.regions), 'picture')} and {count(len(split.captions), 'caption')}"
+    say(f"comparing {count(len(shown), 'pair')} with {others}")
     found = best_alternatives(evidence.backbones, split, evidence.pairs.paired_image, shown, device)
 
     detection = detect(~evidence.pairs.clean[ranking.order], ranking.ties) if evidence.known else None
@@ -144,7 +146,9 @@ def _own_picture(evidence: Evidence, found: Alternatives, top: int) -> dict[str,
     shown, picture = found.shown[:top], found.picture[:top]
     own = evidence.true_image[shown]
     chance = 1 / max(len(evidence.pairs.split.regions) - 1, 1)
-    words = "The best other picture was the caption's own for {} lowest that stand with a foreign one"
+    words = (
+        "Low pairs whose caption is another picture's: {of}; the best other picture is the caption's own for {found}"
+    )
     return _found_again(picture == own, own != evidence.pairs.paired_image[shown], words, chance)
 
 
@@ -155,7 +159,7 @@ def _own_caption(evidence: Evidence, found: Alternatives, top: int) -> dict[str,
     lost = np.bincount(true[paired != true], minlength=len(evidence.pairs.split.regions))[pictures]  # captions
     asked = (lost > 0) & (caption >= 0)
     chance = float((lost[asked] / len(paired)).mean()) if asked.any() else 0.0
-    words = "The best caption from elsewhere was written for the picture for {} lowest that lost one to another picture"
+    words = "Low pairs whose picture lost a caption: {of}; the best caption from elsewhere was its own for {found}"
     return _found_again(true[caption] == pictures, asked, words, chance)
 
 
@@ -165,7 +169,7 @@ def _found_again(hits: NDArray[np.bool_], asked: NDArray[np.bool_], words: str, 
         return None
     number = int(hits[asked].sum())
     share = number / total
-    said = words.format(f"{number} of the {total}") + f" ({100 * share:.0f} %, chance {100 * chance:.2f} %)"
+    said = words.format(of=total, found=number) + f" ({100 * share:.0f} %, chance {100 * chance:.2f} %)"
     return {"found": number, "of": total, "share": share, "chance": chance, "words": said}
 
 
@@ -174,4 +178,4 @@ def _about_pictures(source: str, missing: int, found: int, dataset: str) -> list
         return [f"The pictures of {dataset} are not among its features: --images DIR (or a zip archive) shows them."]
     if missing and not found:
         return [f"None of the pictures is in {source} under its image id: see the column image of pairs.csv."]
-    return [f"{missing} pictures are not in {source} or not readable."] if missing else []
+    return [f"{count(missing, 'picture')} could not be found or read in {source}."] if missing else []

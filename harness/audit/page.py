@@ -28,6 +28,6 @@ def tabulate_quality(summary: dict[str, Any]) -> Table:
     """How many of the lowest k pairs are wrong, beside a random order."""
     found = summary["detection"]
     rows = [[f"{cut['k']:,}", percent(cut["precision"]), percent(cut["recall"])] for cut in found["cutoffs"]]
-    rows.append([f"all {found['noisy']:,} wrong pairs", *[percent(found["r_precision"])] * 2])
+    rows.append([f"{found['noisy']:,}, as many as are wrong", *[percent(found["r_precision"])] * 2])
     rows.append(["random order", percent(found["chance"]), f"k / {summary['pairs']:,}"])
     return plain(["lowest k", "precision", "recall"], rows, numbers=(1, 2))

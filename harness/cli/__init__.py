@@ -6,6 +6,7 @@ import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from harness import __version__
 from harness.errors import HarnessError, explain
@@ -31,6 +32,7 @@ VERBS = {
     "sync": "Bring the MLflow mirror up to date with the cell folders.",
     "ui": "Open the MLflow pages of all runs.",
     "cell": "Train one cell. The launchers call this verb.",
+    "completion": "Print the script by which a shell completes verbs, options and names.",
 }
 
 
@@ -55,6 +57,11 @@ class _Lazy(click.Group):
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             raise HarnessError(f"harness {args[0]}: no such verb; {suggest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs, none imported."""
+        verbs = [CompletionItem(verb, help=words) for verb, words in VERBS.items() if verb.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

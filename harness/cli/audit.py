@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from harness.audit import Audit
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  harness audit 3f2a                              the run whose fingerprint begins so
+  harness audit 3f2a --images flickr8k.zip        with the pictures of a data set that has features alone
+  harness audit 3f2a --top 1000 --out audits"""
+)
 @click.argument("run")
 @options.runs
 @options.data
@@ -51,8 +57,10 @@ def command(run: str, runs: Path, data: Path, top: int, images: Path | None, out
 def _show(console: Console, audit: "Audit") -> None:
     from rich.table import Table
 
+    from harness.printing.numbers import count
+
     summary = audit.summary
-    console.print(f"{summary['pairs']:,} pairs, {summary['rule']}")
+    console.print(f"{count(summary['pairs'], 'pair')}, {summary['rule']}")
     if audit.detection is None:
         console.print(f"precision and recall are not reported: {summary['unknown']}")
     else:
@@ -62,7 +70,7 @@ def _show(console: Console, audit: "Audit") -> None:
             column.justify = "right"
         for cut in found.cutoffs:
             table.add_row(f"{cut.k:,}", f"{cut.precision:.1%}", f"{cut.recall:.1%}")
-        table.add_row(f"all {found.noisy:,} wrong", f"{found.r_precision:.1%}", f"{found.r_precision:.1%}")
+        table.add_row(f"{found.noisy:,}, as many as are wrong", f"{found.r_precision:.1%}", f"{found.r_precision:.1%}")
         table.add_row("random order", f"{found.chance:.1%}", "", style="dim")
         console.print(table)
         label = "" if summary["label_auc"] is None else f" (of the label alone {summary['label_auc']:.3f})"

@@ -9,7 +9,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("grid_name", metavar="GRID")
+@click.argument("grid_name", metavar="GRID", shell_complete=options.complete_names("experiments"))
 @options.runs
 @options.data
 @options.only
@@ -33,6 +33,7 @@ def command(
     from harness.grids import load_grid
     from harness.launch.estimate import estimate
     from harness.launch.prepare import refuse_unscorable
+    from harness.printing.numbers import count
 
     grid = load_grid(grid_name, smoke=smoke, only=only, settings=settings)
     refuse_unscorable(grid.cells, data)
@@ -46,9 +47,9 @@ def command(
             print(f"  {plan.cell.fingerprint}  {plan.state:11s}  {plan.cell.name}  {plan.words()}")
     left = [plan for plan in plans if plan.state != "done"]
     known = [plan.seconds for plan in left if plan.seconds is not None]
-    words = [f"{len(plans)} cells, {len(left)} to train"]
+    words = [f"{count(len(plans), 'cell')}, {len(left)} to train"]
     if len(known) < len(left):
-        words.append(f"{len(left) - len(known)} of unknown cost, as no similar cell was trained yet")
+        words.append(f"the cost of {len(left) - len(known)} is unknown: no similar cell was trained yet")
     elif left:
         words.append(f"about {sum(known) / 3600:.1f} h one after another")
     print("; ".join(words))

@@ -8,6 +8,7 @@ import click
 from harness.clean.settings import RANKINGS
 from harness.cli import options
 from harness.errors import HarnessError
+from harness.printing.numbers import count
 
 if TYPE_CHECKING:
     from harness.clean.outputs import Written
@@ -127,5 +128,7 @@ def _show(written: "Written") -> None:
     for note in summary["notes"]:
         click.echo(f"note: {note}")
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in summary["reasons"].items()) or "none"
-    click.echo(f"kept {summary['kept']:,} of {summary['pairs']:,} pairs, dropped {summary['dropped']:,} ({reasons})")
+    click.echo(
+        f"kept {summary['kept']:,} of {count(summary['pairs'], 'pair')}, dropped {summary['dropped']:,} ({reasons})"
+    )
     click.echo(f"written: {' '.join(map(str, written.files))}")

@@ -7,6 +7,7 @@ import click
 
 from harness.cli import options
 from harness.errors import HarnessError
+from harness.printing.numbers import count
 
 
 @click.group("data", help="Build and check data sets, import checkpoints.")
@@ -152,7 +153,7 @@ def check(name: str, noise_file: Path | None, data: Path) -> None:
         table.add_row(finding.level, finding.name, Text(finding.text), style=colour)
     Console().print(table)
     errors = sum(finding.level == "error" for finding in findings)
-    click.echo(f"{name}: {errors or 'no'} error{'' if errors == 1 else 's'} in {len(findings)} findings")
+    click.echo(f"{name}: {count(errors, 'error') if errors else 'no errors'} in {count(len(findings), 'finding')}")
     if errors:
         raise SystemExit(1)
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from harness.cli import options
 
-STYLE = {"found": "bold red", "not found": "green", "not judged": "dim"}
+STYLE = {"found": "bold red", "ok": "green", "not judged": "dim"}
 
 
 @click.command()
@@ -16,6 +16,7 @@ STYLE = {"found": "bold red", "not found": "green", "not judged": "dim"}
 def command(run: str, runs: Path) -> None:
     """Look for the known failures of RUN's method (RUN: the beginning of its fingerprint, or its name)."""
     from harness.ledger import Ledger
+    from harness.printing.numbers import count
     from harness.reporting.diagnosis import diagnose
 
     ledger = Ledger(runs)
@@ -23,7 +24,7 @@ def command(run: str, runs: Path) -> None:
     console = Console(soft_wrap=True)
     console.print(f"{cell.name}  ({cell.fingerprint}, {cell.state()})", style="bold", highlight=False)
     if lost := cell.lost_epochs():
-        console.print(f"{len(lost)} epochs have no row in metrics.jsonl, which was damaged", style="yellow")
+        console.print(f"metrics.jsonl was damaged and lacks {count(len(lost), 'epoch')}", style="yellow")
     for finding in diagnose(cell, ledger.cells()):
         console.print(f"[{STYLE[finding.verdict]}]{finding.verdict:10s}[/] {finding.signature}", highlight=False)
         console.print(f"           {finding.words}", style="dim", highlight=False)

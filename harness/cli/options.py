@@ -5,9 +5,13 @@ import tomllib
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from harness.grids.rooms import Room
 
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 MACHINE = ("device", "precision", "compile", "cuda_graphs", "pin_memory", "checkpoint_seconds")
@@ -48,6 +52,18 @@ retrain = click.option(
     "--retrain", is_flag=True,
     help="Train again the finished cells that are of other data or code than now; the old ones move to runs/.old.",
 )  # fmt: skip
+
+
+def complete_names(room: "Room") -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What may follow where the name of a declaration is asked for: a name of the room, else a file."""
+
+    def names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from harness.grids.rooms import declarations
+
+        found = [CompletionItem(name) for name in declarations(room) if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+    return names
 
 
 def launcher(function: Callable[..., Any]) -> Callable[..., Any]:

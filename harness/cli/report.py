@@ -1,5 +1,6 @@
 """`harness report`: tables and figures over finished runs."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 @click.command()
-@click.argument("reports", nargs=-1, metavar="[REPORT]...")
+@click.argument("reports", nargs=-1, metavar="[REPORT]...", shell_complete=options.complete_names("reports"))
 @options.runs
 @options.data
 @click.option(
@@ -26,7 +27,7 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
     """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV, PNG
     and SVG. Without a name, write all of reports/.
 
-    OUT/index.html shows all reports on one page; a single REPORT is written to OUT/REPORT.html. What is not trained yet
+    OUT/index.html shows on one page all the reports of reports/ that have been written to OUT. What is not trained yet
     shows as missing, with the command that trains it. Runs that were trained on other data than --data holds now are
     left out and counted in a note.
     """
@@ -34,6 +35,7 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
     from harness.errors import HarnessError
     from harness.grids import declarations
     from harness.ledger import Ledger
+    from harness.printing.numbers import count
     from harness.reporting import format_markdown, render, write_files
     from harness.reporting.page import write_page
     from harness.tracking.links import run_links
@@ -56,12 +58,19 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
             print("written: " + " ".join(str(file) for file in files))
         else:
             done = sum(run.state == "done" for run in each.runs)
-            print(f"{each.report.name}: {done} of {len(each.runs)} runs finished: {each.report.title}")
+            print(f"{each.report.name}: {done} of {count(len(each.runs), 'run')} finished: {each.report.title}")
     if rendered:
-        name = rendered[0].report.name if len(reports) == 1 else "index"  # one report leaves the page of all alone
-        page = write_page(rendered, out, links=run_links(runs), name=name)
+        names = {each.report.name for each in rendered}
+        for word in sorted(declarations("reports"), key=_place):
+            name = f"{word.replace('/', '-')}{'-smoke' if smoke else ''}"
+            if name not in names and (out / f"{name}.md").exists():
+                with suppress(HarnessError):  # this call is about others
+                    rendered.append(render(word, ledger, smoke=smoke, now=now))
+        rendered.sort(key=lambda each: _place(each.report.name))
+        page = write_page(rendered, out, links=run_links(runs))
         print(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
+        failed = ", ".join(faulty)
         raise HarnessError(
-            f"{len(faulty)} of {len(words)} reports are not written: {', '.join(faulty)}; the lines above say why"
+            f"{len(faulty)} of {count(len(words), 'report')} could not be written: {failed}; the lines above say why"
         )

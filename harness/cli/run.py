@@ -9,8 +9,17 @@ import click
 from harness.cli import options
 
 
-@click.command()
-@click.argument("grid_name", metavar="GRID")
+@click.command(
+    epilog="""\b
+Examples:
+  harness run demo --jobs 2                       two cells at once
+  harness run demo --smoke                        minutes, to see that everything works
+  harness run demo --only method=crcl --only noise.rate=0.4
+  harness run my_grid.toml --set schedule.lr=1e-3
+  harness run flickr30k_noise --budget 8h         the same command continues it
+  harness run flickr30k_noise --launcher slurm --profile cluster.toml --jobs 16"""
+)
+@click.argument("grid_name", metavar="GRID", shell_complete=options.complete_names("experiments"))
 @options.runs
 @options.data
 @options.only
@@ -41,11 +50,14 @@ def command(
     has not failed.
     """
     from harness.api.running import run_grid
-    from harness.cli.running import show_end, show_plan
+    from harness.cli.running import name_report, show_end, show_next, show_plan
     from harness.grids import load_grid
 
     grid = load_grid(grid_name, smoke=smoke, only=only, settings=settings)
     if dry_run:
         show_plan(grid, runs=runs, data=data, retrain=retrain)
         return
-    sys.exit(show_end(grid.name, run_grid(grid, runs=runs, data=data, retrain=retrain, **how)))
+    ran = run_grid(grid, runs=runs, data=data, retrain=retrain, **how)
+    status = show_end(grid.name, ran)
+    show_next(ran, runs=runs, report=name_report(grid.path, smoke=smoke))
+    sys.exit(status)

@@ -26,7 +26,7 @@ STYLES = {
 
 
 @click.command()
-@click.argument("grid_name", metavar="GRID")
+@click.argument("grid_name", metavar="GRID", shell_complete=options.complete_names("experiments"))
 @options.runs
 @options.data
 @options.only
@@ -96,24 +96,29 @@ def _words(cell: "Cell", state: str) -> str:
         parts.append(f"heartbeat {clock(now - beat.pop('time'))} ago")
     lost = cell.lost_epochs()
     if lost:
-        parts.append(f"{_epochs(lost)} no row in metrics.jsonl, damaged; it goes on without")
+        parts.append(f"metrics.jsonl was damaged: {_epochs(lost)} no row; training goes on without")
     return "  ".join([*parts, describe(beat)])
 
 
 def _epochs(numbers: list[int]) -> str:
+    from harness.printing.numbers import ordinal
+
     if len(numbers) == 1:
-        return f"epoch {numbers[0]} has"
-    return f"epochs {', '.join(map(str, numbers[:3]))}{', ...' if len(numbers) > 3 else ''} have"
+        return f"epoch {ordinal(numbers[0])} has"
+    return (
+        f"epochs {', '.join(str(ordinal(number)) for number in numbers[:3])}{', ...' if len(numbers) > 3 else ''} have"
+    )
 
 
 def _cost(plans: "list[Plan]") -> str:
     """Training time spent, and left if the cells were trained one after another."""
     from harness.launch.display import clock
+    from harness.printing.numbers import count
 
     text = f"{clock(sum(plan.spent for plan in plans))} of training"
     known = [plan.left for plan in plans if plan.left is not None]
     if any(known):
         text += f", about {clock(sum(known))} left one after another"
     if len(known) < len(plans):
-        text += f"; for {len(plans) - len(known)} cells nothing like them has trained yet, so their time is unknown"
+        text += f"; the time of {count(len(plans) - len(known), 'cell')} is unknown: no similar cell was trained yet"
     return text

@@ -10,7 +10,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("sweep_name", metavar="SWEEP")
+@click.argument("sweep_name", metavar="SWEEP", shell_complete=options.complete_names("sweeps"))
 @options.runs
 @options.data
 @options.smoke
@@ -54,6 +54,7 @@ def command(
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
+    from harness.printing.numbers import count
     from harness.reporting.figures.curves import figures
     from harness.search import load_sweep
     from harness.search.launcher import Launcher, settings_of, words
@@ -97,12 +98,14 @@ def command(
         print(f"warning: {mirror.complaint}", file=sys.stderr)
     best = winner(rows, sweep.direction)
     assert best is not None
-    counts = ", ".join(f"{count} {state.lower()}" for state, count in summary["trials"].items())
+    counts = ", ".join(f"{number} {state.lower()}" for state, number in summary["trials"].items())
     test = "  ".join(f"test {protocol} rSum {m['rsum']:.1f}" for protocol, m in summary["test"].items())
-    print(f"{sweep.name}: {len(rows)} trials, {counts}")
+    print(f"{sweep.name}: {count(len(rows), 'trial')}: {counts}")
     print(f"winner  trial {best.number}: {settings_of(best)}  {words(sweep, best.value)}  {test}")
     print(f"paper   trial 0: {settings_of(rows[0])}  {words(sweep, rows[0].value)}")
-    print(f"confirm {len(sweep.seeds)} seeds of both: harness run {folder / f'{sweep.name}_best.toml'}")
+    print(
+        f"next    `harness run {folder / f'{sweep.name}_best.toml'}` trains both with {count(len(sweep.seeds), 'seed')}"
+    )
 
 
 def _draw(title: str, folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli import options
+from harness.printing.numbers import count
 
 
 @click.command()
@@ -44,4 +45,6 @@ def command(runs: Path, store: str | None, rebuild: bool) -> None:
     for cell in Ledger(runs).damaged():
         print(f"left out  {cell.fingerprint}: {cell.damage()}", file=sys.stderr)
     seconds = time.monotonic() - begin
-    print(f"{shown(opened.uri)}: {len(cells)} cells {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s")
+    print(
+        f"{shown(opened.uri)}: {count(len(cells), 'cell')} {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s"
+    )

@@ -51,7 +51,7 @@ def command(
     as a cell of a grid is: the same command continues it, and trains nothing when it is finished.
     """
     from harness.api.running import run_grid
-    from harness.cli.running import show_end
+    from harness.cli.running import show_end, show_next
     from harness.grids import single_run
     from harness.grids.toml import to_toml
     from harness.ledger import Ledger
@@ -65,7 +65,10 @@ def command(
         print(to_toml({"title": grid.title, "run": cell.run.table()}), end="")
         return
     print(f"noise {_words(cell.run, 'noise')}, backbone {_words(cell.run, 'backbone')}; all settings: --dry-run")
-    sys.exit(show_end(grid.name, run_grid(grid, runs=runs, data=data, **how)))
+    ran = run_grid(grid, runs=runs, data=data, **how)
+    status = show_end(grid.name, ran)
+    show_next(ran, runs=runs, report=f"harness diagnose {cell.fingerprint[:8]}")
+    sys.exit(status)
 
 
 def _words(run: "RunSpec", kind: str) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import HarnessError
 from harness.spec import RunSpec
+from harness.spec.explain import explain
 
 Count = Annotated[int, Field(ge=1)]
 CARD_FILE = "card.json"
@@ -50,11 +51,8 @@ class DatasetCard(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "file"
-            raise HarnessError(
-                f"{path}: {where}: {first['msg']}; mend the file or build it again (`harness data build`)"
-            ) from None
+            words = explain(error, where=str(path), accepted=cls.model_fields)
+            raise HarnessError(f"{words}; mend the file or build it again (`harness data build`)") from None
 
     def refuse_noise(self, run: RunSpec, where: str) -> None:
         """HarnessError where a run would put noise among the real noise of this data set, or asks what nobody knows."""

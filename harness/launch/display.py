@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.ledger import Cell
 from harness.ledger.collapse import collapsed, collapsed_labels
+from harness.printing.numbers import count, name_epoch
 
 TURNS = 20  # updates in which every cell is looked at once: with a pool's four a second, each every five seconds
 
@@ -105,7 +106,7 @@ class Display:
             if not self.live:
                 self.console.print(f"begun   {name}", highlight=False)
         elif state == "interrupted":
-            self.console.print(f"stopped {name}  its checkpoint continues it", highlight=False)
+            self.console.print(f"stopped {name}  the same command continues it from its checkpoint", highlight=False)
 
     def _tell_epochs(self, active: list[Cell]) -> None:
         """Without a terminal: a line per epoch."""
@@ -126,7 +127,10 @@ class Display:
             table.add_row(cell.name, ProgressBar(total=1.0, completed=share, width=24), describe(beat))
         states = list(self._told.values())
         done, failed = states.count("done"), states.count("failed")
-        words, total = f"{done} of {len(states)} cells done, {len(active)} running, {failed} failed", len(states)
+        words, total = (
+            f"{done} of {count(len(states), 'cell')} done, {len(active)} running, {failed} failed",
+            len(states),
+        )
         if self.summary:
             words, done, total = self.summary()
         foot = Table.grid(padding=(0, 2))
@@ -138,8 +142,8 @@ def describe(beat: dict[str, Any]) -> str:
     """A heartbeat in words: position, loss, dev rSum, time left."""
     if "epoch" not in beat:
         return f"tokenising captions, {beat['tokenised']:.0%}" if "tokenised" in beat else "preparing"
-    piece = f"piece {beat['piece'] + 1}/{beat['pieces']} " if beat["pieces"] > 1 else ""
-    words = [f"{piece}epoch {beat['epoch'] + 1}/{beat['epochs']} step {beat['step']}/{beat['steps']}"]
+    at = name_epoch(beat["epoch"], beat["epochs"], beat["piece"], beat["pieces"])
+    words = [f"{at}, step {beat['step']} of {beat['steps']}"]
     if beat.get("loss") is not None:
         words.append(f"loss {beat['loss']:.3f}")
     if beat.get("dev_rsum") is not None:

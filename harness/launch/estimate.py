@@ -12,6 +12,7 @@ from harness.grids import PlannedCell
 from harness.launch.display import clock
 from harness.launch.length import count_steps
 from harness.ledger import Cell, Ledger
+from harness.printing.numbers import count
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Plan:
 
     def words(self) -> str:
         if self.steps is None:
-            return "(data not here: steps unknown)"
+            return "steps unknown: the data are not here"
         time = f", about {clock(self.seconds)}" if self.seconds is not None and self.state != "done" else ""
-        return f"{self.epochs} epochs, {self.steps:,} steps{time}"
+        return f"{count(self.epochs or 0, 'epoch')}, {count(self.steps, 'step')}{time}"
 
 
 def estimate(cells: Sequence[PlannedCell], runs: Path, data: Path) -> list[Plan]:

@@ -152,20 +152,28 @@ def run_cells(
     Returns:
         The state of each cell. KeyboardInterrupt stops the workers after their checkpoints.
     """
-    waiting = [cell for cell in cells if cell.state() != "done"]
+    states = {cell: cell.state() for cell in cells}
+    waiting = [cell for cell in cells if states[cell] != "done"]
     pool = Pool(worker_command(data, worker_options), engine, waiting, budget=budget)
     deaths: Counter[Cell] = Counter()
     told: set[Cell] = set()
+
+    def tell_held(held: Iterable[Cell]) -> None:
+        for cell in held:
+            if cell not in told:
+                told.add(cell)
+                words = f"{claim.words(cell.folder)} still works on it, for another launcher or one that was killed"
+                display.say(f"waits   {cell.name}  {words}")
+
     with sigterm_as_interrupt(), Display(cells) as display, follow(cells, update):
         try:
+            tell_held(cell for cell in waiting if states[cell] == "running")
             while pool.waiting or pool.running or pool.elsewhere:
                 if budget and budget.spent:
                     pool.stop()
                     break
                 pool.start()
-                for cell in [cell for cell in pool.elsewhere if cell not in told]:
-                    told.add(cell)
-                    display.say(f"waits   {cell.name}  {claim.words(cell.folder)} works on it, for another launcher")
+                tell_held(pool.elsewhere)
                 for cell, how in pool.collect().items():
                     if not cell.path("spec.json").exists():
                         display.say(f"lost    {cell.name}  {cell.folder} was deleted; the same command trains it again")

@@ -28,6 +28,6 @@ def open_engine(launcher: str, jobs: int, profile: Path | None) -> Engine:
         if name not in ENGINES:
             raise HarnessError(f"{profile}: [{name}]: unknown launcher; {suggest(name, ENGINES)}")
         if not isinstance(table, dict) or "name" in table:
-            raise HarnessError(f"{profile}: {name} = {table!r}: write a table [{name}] of settings; `name` is none")
+            raise HarnessError(f"{profile}: {name} = {table!r}: accepted: a table of settings, [{name}]")
     settings = check(ENGINES[launcher], tables.get(launcher, {}), where=str(profile), prefix=launcher)
     return ENGINES[launcher](jobs, **settings)

@@ -124,7 +124,7 @@ class CRCL(Method):
         freeze_epochs: first epochs of every piece, in which labels are used but not corrected.
         freeze_steps: in place of `freeze_epochs`, the least number of optimiser steps, rounded up to epochs.
         complementary_weight: of C in the loss.
-        transform: f.
+        transform: the function that the complementary loss applies, the paper's f.
         exponent: power of the denominators. None: 1 - y_i of each pair. A number: that power for all pairs
             (0: never normalised, 1: always a share).
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Verdict = Literal["found", "not found", "not judged"]
+from harness.printing.numbers import name_epoch, ordinal
+
+Verdict = Literal["found", "ok", "not judged"]
 Judgement = tuple[Verdict, str]  # and the figures in words
 
 COLLAPSED = 0.1  # mean label of the clean pairs below which no pair is trusted any more (CRCL's epsilon by default)
@@ -36,7 +38,7 @@ Signature = Callable[[History, Iterable[History]], Judgement]
 
 def judge(found: bool, figures: str, advice: str) -> Judgement:
     """Figures, and what to do about them where the failure is there."""
-    return ("found", f"{figures}. {advice}") if found else ("not found", figures)
+    return ("found", f"{figures}. {advice}") if found else ("ok", figures)
 
 
 def fall_after_best(run: History, _: Iterable[History]) -> Judgement:
@@ -44,7 +46,8 @@ def fall_after_best(run: History, _: Iterable[History]) -> Judgement:
     last_piece = [row for row in run.rows if row["piece"] == run.rows[-1]["piece"]]
     best = max(last_piece, key=lambda row: row["values"]["dev/rsum"])
     top, end = best["values"]["dev/rsum"], last_piece[-1]["values"]["dev/rsum"]
-    figures = f"best dev rSum {top:.1f} in epoch {best['epoch_in_piece'] + 1} of {len(last_piece)}, {end:.1f} at last"
+    at = name_epoch(best["epoch_in_piece"], len(last_piece), best["piece"], ordinal(run.rows[-1]["piece"]))
+    figures = f"best dev rSum {top:.1f} in {at}, {end:.1f} at last"
     advice = "The network memorises wrong pairs, or training diverges: train fewer epochs"
     return judge(end < FELL * top, figures, advice)
 

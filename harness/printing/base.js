@@ -47,6 +47,26 @@
     }));
   }
 
+  // A table that is wider than its box says how much of it is out of sight.
+  const tell = (box) => {
+    const heads = [...(box.querySelector("table").tHead?.rows ?? [])].at(-1)?.cells ?? [];
+    const end = box.getBoundingClientRect().right + 10; // the padding of a cell is nothing to see
+    const hidden = [...heads].filter((head) => head.getBoundingClientRect().right > end).length;
+    let line = box.nextElementSibling;
+    if (!line?.classList.contains("more")) {
+      if (!hidden) return;
+      line = Object.assign(document.createElement("p"), { className: "more" });
+      box.after(line);
+    }
+    line.hidden = !hidden;
+    line.textContent = `${hidden} more ${hidden === 1 ? "column" : "columns"}: scroll the table sideways →`;
+  };
+  const sizes = new ResizeObserver((entries) => { for (const entry of entries) tell(entry.target); });
+  for (const box of document.querySelectorAll(".scroll:has(> table)")) {
+    sizes.observe(box);
+    box.addEventListener("scroll", () => tell(box), { passive: true });
+  }
+
   // On paper, everything is open.
   const folded = () => [...document.querySelectorAll("details:not([open])")];
   let opened = [];

@@ -47,5 +47,17 @@ def moment(stamp: str) -> str:
 
 
 def count(number: int, one: str) -> str:
-    """1 run, 2 runs."""
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+    """1 run, 2 runs, 1,000 runs."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def ordinal(place: int) -> int:
+    """A place as people count it: files and code count pieces and epochs from 0, whatever is printed counts from 1."""
+    return place + 1
+
+
+def name_epoch(epoch: int, epochs: int, piece: int = 0, pieces: int = 1) -> str:
+    """Where in its training a run is, from places that count from 0: "piece 2 of 2, epoch 3 of 6"; a run of one piece
+    has epochs alone."""
+    words = f"epoch {ordinal(epoch)} of {epochs}"
+    return f"piece {ordinal(piece)} of {pieces}, {words}" if pieces > 1 else words

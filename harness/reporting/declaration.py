@@ -63,6 +63,14 @@ TITLES = {
 }
 
 
+EXAMPLES = {
+    "grids": 'names in experiments/, grids = ["demo"]',
+    "rows": 'the axes that tell rows apart, rows = ["noise.rate", "method"]',
+    "metrics": 'what its columns show, metrics = ["i2t_r1", "rsum"]',
+    "protocol": 'how the test split is ranked, protocol = "full"',
+}  # of the keys that a report needs
+
+
 class Strict(BaseModel):
     """Frozen, and an unknown key is an error."""
 
@@ -274,7 +282,7 @@ def _fault_of_kind(report: Report) -> str:
         needed, table = ("grids", "protocol"), ("rows", "metrics")
     missing = [key for key in needed if not getattr(report, key)]
     if missing:
-        return f"{missing[0]}: is missing"
+        return f"{missing[0]}: is missing; accepted: {EXAMPLES[missing[0]]}"
     if report.grouped_by != report.rows[: len(report.grouped_by)]:
         return f"groups = {report.groups}: accepted: the first one or more of rows = {report.rows}, or []"
     if isinstance(figure, Labels | Ranks):

@@ -55,6 +55,11 @@ class Trials:
         return self.table[(self.table["state"] == "complete") & self.table["value"].notna()]
 
     @property
+    def over(self) -> int:
+        """How many have ended, with a value or without."""
+        return int((~self.table["state"].isin(["running", "waiting"])).sum())
+
+    @property
     def winner(self) -> Trial | None:
         """The best complete trial, the first of equals."""
         best = self.complete.sort_values("value", ascending=not self.higher_is_better, kind="stable")

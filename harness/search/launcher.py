@@ -17,6 +17,7 @@ from harness.launch.pool import POLL, RETRIES, Pool, follow, sigterm_as_interrup
 from harness.ledger import Cell, Ledger
 from harness.ledger.aside import set_aside
 from harness.ledger.comparable import Nothing, Now, differences
+from harness.printing.numbers import count, ordinal
 from harness.search.declaration import Sweep
 from harness.search.records import TrialRow, winner, write_trials
 from harness.search.study import Study
@@ -178,7 +179,7 @@ class Launcher:
                 )
             self._end(one, lambda: self.study.complete(one.trial, result["dev"][self.sweep.objective[4:]]))
         elif self._prunable(one):
-            self.display.say(f"pruned  {cell.name}  after epoch {max(one.reported) + 1} of its last piece")
+            self.display.say(f"pruned  {cell.name}  after epoch {ordinal(max(one.reported))} of its last piece")
             self._end(one, lambda: self.study.prune(one.trial))
             if all(other.cell is not cell for other in self.open.values()):
                 self.display.drop(cell)
@@ -268,7 +269,7 @@ class Launcher:
     def _summary(self) -> tuple[str, int, int]:
         """The last line of the display: trials that have ended, of the budget, and the best so far."""
         ended = [row for row in self.rows if row.state != "RUNNING"]
-        text = f"{len(ended)} of {self.study.budget} trials ended, {len(self.rows) - len(ended)} running"
+        text = f"{len(ended)} of {count(self.study.budget, 'trial')} over, {len(self.rows) - len(ended)} running"
         best = winner(self.rows, self.sweep.direction)
         if best is not None:
             text += f"; best {words(self.sweep, best.value)} (trial {best.number})"

@@ -14,6 +14,7 @@ from harness.grids.resolve import resolve_run
 from harness.grids.toml import to_toml
 from harness.ledger import Cell, Ledger
 from harness.ledger.comparable import differences
+from harness.printing.numbers import count
 from harness.search.declaration import Sweep, Values, laid_over
 from harness.search.records import TrialRow, winner
 from harness.spec import fingerprint
@@ -35,8 +36,9 @@ def write_outcome(
     best = winner(rows, sweep.direction)
     if best is None:
         raise HarnessError(
-            f"{sweep.name}: none of {len(rows)} trials has finished, so there is no winner; `harness status` and the "
-            f"log.txt in their folders say why: {', '.join(row.fingerprint for row in rows[:3])}"
+            f"{sweep.name}: none of {count(len(rows), 'trial')} has finished, so there is no winner; "
+            "`harness status` and the log.txt in their folders say why: "
+            f"{', '.join(row.fingerprint for row in rows[:3])}"
         )
     shares, judged = importance
     write_json(folder / "importance.json", shares)

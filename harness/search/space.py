@@ -12,9 +12,12 @@ from harness.spec.run import Strict
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    return value
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            return value
+    except OverflowError:  # a whole number beyond all floats
+        pass
+    raise ValueError("accepted: a finite number")
 
 
 Number = Annotated[int | float, BeforeValidator(_finite)]

@@ -20,6 +20,7 @@ from filelock import FileLock
 from harness.errors import HarnessError
 from harness.files import read_json, remove_leftovers, write_json
 from harness.ledger import Claim, claim
+from harness.printing.numbers import count
 from harness.search.declaration import Sweep
 from harness.search.space import Point
 from harness.search.state import LOCK, State, differing, refusal
@@ -141,11 +142,11 @@ class Study:
         """
         finished = sum(trial.state.name == "COMPLETE" for trial in self.trials())
         if finished < 10:
-            return {}, f"not judged: {finished} finished trials; PED-ANOVA needs 10 or more"
+            return {}, f"not judged: {count(finished, 'trial')} finished; PED-ANOVA needs 10 or more"
         top = max(0.1, min(0.5, 5 / finished))
         evaluator = optuna().importance.PedAnovaImportanceEvaluator(target_quantile=top)
         shares = optuna().importance.get_param_importances(self._study, evaluator=evaluator)
-        return dict(shares), f"PED-ANOVA over {finished} finished trials, the best {top:.0%} against all"
+        return dict(shares), f"PED-ANOVA over {count(finished, 'finished trial')}, the best {top:.0%} against all"
 
     def _taken(self, trial: Any) -> Any:
         trial.set_user_attr("launcher", self.id)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import Diverged, HarnessError
+from harness.printing.numbers import ordinal
 
 
 class Meters:
@@ -46,9 +47,9 @@ class Meters:
         for position, values in self._pending:
             self.latest = {name: next(numbers) for name in values}
             if not math.isfinite(self.latest["loss"]):
-                piece, epoch, step, _ = position
+                piece, epoch, step = map(ordinal, position[:3])
                 raise Diverged(
-                    f"the loss became {self.latest['loss']} in piece {piece}, epoch {epoch}, step {step} (from 0); "
+                    f"the loss became {self.latest['loss']} in piece {piece}, epoch {epoch}, step {step}; "
                     "a lower schedule.lr or schedule.grad_clip, or a higher temperature tau, may help"
                 )
             for name, value in self.latest.items():

@@ -1,7 +1,7 @@
 """Two runs side by side: their settings, their results, and whether the test queries tell them apart."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from harness.ledger import Cell
 from harness.ledger.comparable import Now, Trained, again, apart, differences
 from harness.printing.html import render_html
 from harness.printing.markdown import markdown
-from harness.printing.numbers import NOTHING, decimal
+from harness.printing.numbers import NOTHING, decimal, name_epoch, ordinal
 from harness.printing.table import Section, Table, Value, number, plain
 from harness.reporting.figures import style
 from harness.reporting.figures.curves import draw_two
@@ -32,9 +32,9 @@ LISTED = 5  # queries with the largest gain, and as many with the largest loss
 CAPTION = 70  # characters of a caption that are shown
 WHAT_P_IS = (
     "A − B in points, its 95 % interval and p by a paired bootstrap over the test images; the six recalls are judged "
-    "together (p adjusted by Holm's rule), rSum by itself, at 5 %. This speaks of other test images for these two "
-    "networks. How much training varies is another matter: for that, compare several seeds. For ranks smaller is "
-    "better, and there is no interval."
+    "together (p adjusted by Holm's rule), rSum by itself, at 5 %. They say how the difference of these two networks "
+    "varies with the test images, and not how it varies from training to training: for that, compare several seeds. "
+    "For ranks smaller is better, and there is no interval."
 )
 
 Result = dict[str, Any]  # a cell's result.json; {} while it is not finished
@@ -76,7 +76,7 @@ def compare_runs(a: Cell, b: Cell, data: Path) -> list[Section]:
     results: tuple[Result, Result] = (a.result() or {}, b.result() or {})
     now = DataNow(data)
     warnings = [f"**Warning:** {warning}." for warning in find_warnings((a, b), results, now)]
-    same = "None: the two specs say the same."
+    same = "None: both runs have the same settings."
     settings = tabulate_differing(a.spec["run"], b.spec["run"])
     sections = [
         Section("A against B", [describe_runs(a, b), *warnings], level=1),
@@ -210,11 +210,21 @@ def _describe(cell: Cell) -> dict[str, str]:
     rows, best = cell.rows(), (cell.result() or {}).get("best")  # an ensemble has none
     scored = [row["values"]["dev/rsum"] for row in rows if row["values"].get("dev/rsum") is not None]
     if best:
-        dev = f"{best['dev/rsum']:.1f}, selected in epoch {best['epochs']}"  # counted from 0, as in the figure
+        dev = f"{best['dev/rsum']:.1f}, selected in {_name_selected(best, rows)}"
     else:
         dev = f"{scored[-1]:.1f} now, {max(scored):.1f} at best" if scored else NOTHING
     about = {"run": cell.name, "grid": str(cell.spec["grid"]), "fingerprint": cell.fingerprint, "state": cell.state()}
     return {**about, "epochs finished": str(len(rows)), "dev rSum": dev}
+
+
+def _name_selected(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which epoch, as the figure counts them over all pieces; of a run of several pieces, in which piece too."""
+    if not rows:
+        return f"epoch {ordinal(best['epochs'])}"
+    of_run = name_epoch(best["epochs"], len(rows))
+    pieces = len({row["piece"] for row in rows})
+    epochs = sum(row["piece"] == best["piece"] for row in rows)
+    return of_run if pieces <= 1 else f"{of_run} ({name_epoch(best['epoch'], epochs, best['piece'], pieces)})"
 
 
 def _shared_protocols(results: tuple[Result, Result], notes: list[str]) -> list[str]:

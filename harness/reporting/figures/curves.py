@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from harness.ledger import Cell
+from harness.printing.numbers import ordinal
 from harness.reporting.figures import style
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ def draw_one(name: str, rows: list[Row], best: dict[str, Any] | None = None) -> 
     made, axes = style.figure(7.2, 5.4 if with_labels else 3.4, rows=2 if with_labels else 1, sharex=True)
     style.title(axes[0], name)
     axes[0].set_ylabel("dev rSum")
-    starts = [row["epoch"] for row in rows if row["epoch_in_piece"] == 0]
-    for number, start in enumerate(starts[1:], start=1):
-        _mark_start(axes, start, number, style.GREY)
+    for row in rows:
+        if row["epoch_in_piece"] == 0 and row["piece"]:
+            _mark_start(axes, row["epoch"], row["piece"], style.GREY)
     _plot(axes[0], rows, "dev/rsum", style.COLOURS[0], "o")
     for at in _selected(rows, best):
         axes[0].plot(*at, "o", markersize=10, markerfacecolor="none", color=style.INK)
@@ -84,7 +85,7 @@ def draw_two(a: Run, b: Run) -> "Figure | None":
 
 def series(rows: list[Row], key: str) -> tuple[list[float], list[float]]:
     """Epoch and value where there is one: a label AUC without noisy pairs is not a point."""
-    found = [(row["epoch"], row["values"][key]) for row in rows if row["values"].get(key) is not None]
+    found = [(ordinal(row["epoch"]), row["values"][key]) for row in rows if row["values"].get(key) is not None]
     return [x for x, _ in found], [y for _, y in found]
 
 
@@ -116,11 +117,12 @@ def _plot_labels(axes: "Axes", rows: list[Row]) -> None:
 
 
 def _mark_start(axes: "list[Axes]", epoch: int, piece: int, colour: str, drop: int = -2) -> None:
-    """A dotted line where training began anew, with the number of the piece."""
+    """A dotted line where training began anew, before this epoch, with the number of the piece."""
+    x = ordinal(epoch) - 0.5
     for each in axes:
-        each.axvline(epoch - 0.5, color=colour, linewidth=0.8, linestyle=":")
+        each.axvline(x, color=colour, linewidth=0.8, linestyle=":")
     axes[0].annotate(
-        f"piece {piece}", (epoch - 0.5, 1), (3, drop), xycoords=axes[0].get_xaxis_transform(),
+        f"piece {ordinal(piece)}", (x, 1), (3, drop), xycoords=axes[0].get_xaxis_transform(),
         textcoords="offset points", fontsize=8.5, color=colour, va="top",
     )  # fmt: skip
 

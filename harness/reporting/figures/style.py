@@ -1,7 +1,10 @@
 """How figures look, and how they are saved so that the same data gives the same bytes."""
 
+import re
 import textwrap
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +22,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#767676"
 INK = "#222222"
+GRID = "#E4E4E4"
+
+# What a page shows in place of these colours where it is dark: paper and ink change places, the hues grow lighter.
+DARK = {
+    "#ffffff": "#1d2024", INK: "#dcdfe3", "#000000": "#dcdfe3", GREY: "#98a0a9", GRID: "#343a41",
+    "#0072b2": "#4ba6e0", "#d55e00": "#f0884a", "#009e73": "#35c79a",
+}  # fmt: skip
+TITLE, SUBTITLE = "title", "subtitle"  # ids of the texts that `head` puts over a figure
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
@@ -31,7 +42,7 @@ STYLE: Any = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": "#E4E4E4",
+    "grid.color": GRID,
     "grid.linewidth": 0.8,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -78,8 +89,8 @@ def head(made: "Figure", text: str, subtitle: str = "") -> None:
     width, height = made.get_size_inches()
     top = 0.08  # inches, of what comes next
     looks: list[tuple[str, float, float, dict[str, Any]]] = [
-        (text, 11.5, 0.2, {"fontweight": "bold", "color": INK}),
-        (subtitle, 8.5, 0.15, {"color": GREY}),
+        (text, 11.5, 0.2, {"fontweight": "bold", "color": INK, "gid": TITLE}),
+        (subtitle, 8.5, 0.15, {"color": GREY, "gid": SUBTITLE}),
     ]
     for words, size, line, look in looks:
         letters = int((width - 0.2) / (0.0088 * size))  # each about 0.63 of its size, which is in points, wide
@@ -137,22 +148,70 @@ def save_both(made: "Figure", stem: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as the address of an image that holds all of it, what it shows in words, its width in CSS pixels."""
+    """A figure as the address of an image that holds all of it, what it shows in words, its width and height in CSS
+    pixels, and what is to stand below it."""
 
     address: str
     words: str
     width: int
+    height: int
+    caption: str = ""
 
 
-def draw_inline(figure: "Figure", name: str) -> Drawing:
-    """A figure for a page, the same bytes for the same figure. `name`: what it is of, for those who cannot see it."""
+def draw_inline(figure: "Figure", name: str, *, titled: bool = True) -> Drawing:
+    """A figure for a page, the same bytes for the same figure; its colours follow the page from light to dark.
+
+    name: what it is of, for those who cannot see it. titled: with the head that it has as a file; without, the page
+    says the title, and the subtitle is the caption.
+    """
     axes = [(each.get_xlabel(), each.get_ylabel()) for each in figure.axes]
     said = dict.fromkeys(" ".join((f"{y} against {x}" if x and y else x or y).split()) for x, y in axes)
     words = "; ".join(word for word in said if word)
-    file = BytesIO()
-    save(figure, file, "svg")
-    address = "data:image/svg+xml;base64," + b64encode(file.getvalue()).decode()
-    return Drawing(address, f"{name}: {words}" if words else name, round(96 * figure.get_size_inches()[0]))
+    file, caption = BytesIO(), ""
+    if titled:
+        size = figure.get_size_inches()
+        save(figure, file, "svg")
+    else:
+        caption = " ".join(text.get_text() for text in figure.texts if text.get_gid() == SUBTITLE)
+        with _beheaded(figure):
+            size = figure.get_size_inches()
+            save(figure, file, "svg")
+    address = "data:image/svg+xml;base64," + b64encode(_follow_scheme(file.getvalue().decode()).encode()).decode()
+    width, height = (round(96 * side) for side in size)
+    return Drawing(address, f"{name}: {words}" if words else name, width, height, caption)
+
+
+@contextmanager
+def _beheaded(figure: "Figure") -> Iterator[None]:
+    """A figure without what `head` put over it, and without its room."""
+    texts = [text for text in figure.texts if text.get_gid() in (TITLE, SUBTITLE)]
+    engine: Any = figure.get_layout_engine()
+    rect, (width, height) = engine.get()["rect"], figure.get_size_inches()
+    try:
+        for text in texts:
+            text.set_visible(False)
+        engine.set(rect=(0, 0, 1, 1))
+        figure.set_size_inches(width, height * rect[3])
+        yield
+    finally:
+        for text in texts:
+            text.set_visible(True)
+        engine.set(rect=rect)
+        figure.set_size_inches(width, height)
+
+
+def _follow_scheme(svg: str) -> str:
+    """An SVG whose colours are those of `DARK` where the page that shows it is dark: an image follows the colour scheme
+    of the element that it stands in."""
+    dark = {colour.lower(): other for colour, other in DARK.items()}
+    values = "".join(f"--c{colour[1:]}: {other}; " for colour, other in dark.items())
+    style = f"<style>@media (prefers-color-scheme: dark) {{ svg {{ {values}fill: {dark['#000000']} }} }}</style>"
+    named = re.sub(
+        r"(?<=[:=\s\"])#[0-9a-f]{6}\b",
+        lambda found: f"var(--c{found[0][1:]}, {found[0]})" if found[0] in dark else found[0],
+        svg,
+    )
+    return named.replace("<defs>", f"{style}<defs>", 1)
 
 
 def ring(axes: "Axes", x: float, y: float) -> "Line2D":

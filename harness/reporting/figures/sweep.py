@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from harness.printing.numbers import count
 from harness.reporting.figures import style
 from harness.reporting.trials import PAPER, Trials
 
@@ -56,7 +57,7 @@ def _draw_importance(title: str, trials: Trials) -> "Figure":
     """The share of the value's variance that goes with each parameter, as the search estimated it."""
     names = trials.by_importance()
     made, [axes] = style.figure(7.2, 1.4 + 0.36 * len(names))
-    style.head(made, title, f"importance for {trials.objective}, estimated from {len(trials.complete)} trials")
+    style.head(made, title, f"importance for {trials.objective}, estimated from {count(len(trials.complete), 'trial')}")
     axes.grid(visible=False)
     shares = [100 * trials.importance.get(name, 0.0) for name in names]
     axes.barh(range(len(names)), shares, height=0.6, color=style.COLOURS[0])

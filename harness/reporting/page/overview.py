@@ -15,13 +15,14 @@ from harness.reporting.runs import Run
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
-def list_facts(runs: Mapping[str, Run], links: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """The lines at the head of the page: (what, words)."""
+def list_facts(runs: Mapping[str, Run], links: Mapping[str, str], *, of: int) -> list[tuple[str, list[str]]]:
+    """The lines at the head of the page: (what, words). `of`: how many runs the finished count is held against; 0 for
+    none, as on a page whose reports tell each for itself."""
     done = [run for run in runs.values() if run.result]
     stamps = sorted(run.result["finished"] for run in done if run.result.get("finished"))
     linked = len(runs.keys() & links.keys())
     lines = {
-        "Runs": f"{len(done)} of {len(runs)} done",
+        "Runs": f"{len(done)} of {of} done" if of else f"{len(done)} done",
         "Finished": " to ".join(dict.fromkeys([moment(stamps[0]), moment(stamps[-1])])) if stamps else "",
         "Training time": duration(sum(run.seconds for run in done)) if done else "",
         "Devices": _count_each(run.environment.get("device") for run in done),
@@ -32,17 +33,19 @@ def list_facts(runs: Mapping[str, Run], links: Mapping[str, str]) -> list[tuple[
     return [(what, [words]) for what, words in lines.items() if words]
 
 
-def list_missing(rendered: Rendered) -> tuple[str, list[str]] | None:
-    """How many runs of a report are in which state, and what lacks and why, with the commands that help; None where all
-    are finished and no note gives a command."""
+def describe_progress(rendered: Rendered) -> str:
+    """How many runs of a report, or trials of a search, are over, and in which state the others are."""
+    if rendered.trials is not None:
+        over, planned = rendered.trials
+        return f"{over} of {count(planned, 'trial')} over" if planned else "not begun"
     states = count_states(rendered.runs)
-    lines = [note for note in rendered.notes if "`harness " in note and note not in rendered.report.notes]
-    if set(states) <= {"done"} and not lines:
-        return None
-    words = [f"{states['done']} of {count(states.total(), 'run')} done"] if states else []
-    words += [f"{states[state]} {state}" for state in sorted(states) if state != "done"]
-    lines += [f"**{run.planned.name} {run.state}:** {run.failure}" for run in rendered.runs if run.failure]
-    return ", ".join(words), lines
+    others = [f"{states[state]} {state}" for state in sorted(states) if state != "done"]
+    return ", ".join([f"{states['done']} of {count(states.total(), 'run')} done", *others])
+
+
+def list_failures(rendered: Rendered) -> list[str]:
+    """The runs of a report that failed or are damaged, and why."""
+    return [f"**{run.planned.name} {run.state}:** {run.failure}" for run in rendered.runs if run.failure]
 
 
 def tally_findings(runs: Mapping[str, Run], findings: Mapping[str, Sequence[Finding]] | None) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def tally_findings(runs: Mapping[str, Run], findings: Mapping[str, Sequence[Find
         bad = [(finding.signature, [finding.words]) for finding in mine if finding.verdict == "found"]
         found += [(run, bad)] if bad else []
     for counted in tally.values():
-        counted["not judged"] = len(runs) - counted["found"] - counted["not found"]
+        counted["not judged"] = len(runs) - counted["found"] - counted["ok"]
     rows = [[signature, *(str(counted[verdict]) for verdict in VERDICTS)] for signature, counted in tally.items()]
     table = plain(["Signature", *VERDICTS], rows, numbers=range(1, 4)) if rows else None
     return {"table": table, "runs": found, "judged": judged, "total": len(runs)}

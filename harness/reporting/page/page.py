@@ -10,7 +10,7 @@ from harness.printing.html import render_html
 from harness.reporting.diagnosis import Finding
 from harness.reporting.figures import style
 from harness.reporting.page.behind import explain_row, part_settings
-from harness.reporting.page.overview import list_facts, list_missing, tally_findings
+from harness.reporting.page.overview import describe_progress, list_facts, list_failures, tally_findings
 from harness.reporting.reports.rendered import Rendered
 
 TEMPLATE = Path(__file__).parent / "page.html.jinja"
@@ -22,16 +22,16 @@ def write_page(
     *,
     links: Mapping[str, str],
     findings: Mapping[str, Sequence[Finding]] | None = None,
-    name: str = "index",
 ) -> Path:
-    """Write `out/NAME.html`: one file that asks for no other, the same bytes for the same reports and runs.
+    """Write `out/index.html`: one file that asks for no other, the same bytes for the same reports and runs.
+
+    Finished reports come first, and the others fold into a line each. A report that is alone is the page.
 
     Args:
         rendered: the reports, in the order of the page.
         out: a folder, made if it is not there.
         links: fingerprint -> URL of its MLflow run; what is not http or https is left out.
         findings: fingerprint -> what `diagnosis.diagnose` says of the run; None judges every run here.
-        name: the file's, without its ending.
 
     Raises:
         HarnessError: a file of the ledger is not readable, or the disk is full.
@@ -42,27 +42,28 @@ def write_page(
     text = render_html(
         TEMPLATE,
         title=rendered[0].report.title if len(rendered) == 1 else "Results",
-        facts=list_facts(runs, links),
+        facts=list_facts(runs, links, of=len(runs) if len(rendered) == 1 else 0),
         parts=[_make_part(each, place, links) for each, place in zip(rendered, places, strict=True)],
         found=tally_findings(runs, findings),
         links=links,
     )
     out.mkdir(parents=True, exist_ok=True)
-    file = out / f"{name}.html"
+    file = out / "index.html"
     write_atomic(file, text.encode())
     return file
 
 
 def _make_part(each: Rendered, place: str, links: Mapping[str, str]) -> dict[str, Any]:
-    """One report on the page: `place` is its anchor and begins every id in it; `ids`: of the rows of its table."""
+    """One report on the page: `place` is its anchor and begins every id in it; `ids`: of the rows of its table. A
+    report without a finished run has no figure to show."""
     title, runs = each.report.title, each.runs
     differing, common = part_settings(runs)
     ids = [f"{place}-row-{number}" if row.runs or row.published else "" for number, row in enumerate(each.rows)]
     return {
         "place": place,
         "rendered": each,
-        "done": sum(run.state == "done" for run in runs),
-        "planned": len(runs),
+        "finished": each.finished,
+        "progress": describe_progress(each),
         "ids": ids,
         "behind": [
             {"id": id, **explain_row(row, each.report, differing, links)}
@@ -70,8 +71,12 @@ def _make_part(each: Rendered, place: str, links: Mapping[str, str]) -> dict[str
             if id
         ],
         "common": common,
-        "drawings": [style.draw_inline(made, f"{title} {name}".strip()) for name, made in each.figures.items()],
-        "missing": list_missing(each),
+        "drawings": [
+            style.draw_inline(made, f"{title} {name}".strip(), titled=False)
+            for name, made in each.figures.items()
+            if any(run.result for run in runs)
+        ],
+        "failures": list_failures(each),
     }
 
 

@@ -6,7 +6,7 @@ from harness.errors import HarnessError
 from harness.grids import find, name_of
 from harness.ledger import Ledger
 from harness.ledger.comparable import Nothing, Now, Trained, differences, together
-from harness.printing.numbers import NOTHING, short
+from harness.printing.numbers import NOTHING, count, short
 from harness.printing.table import Table, Value, number, plain
 from harness.reporting.declaration import Report
 from harness.reporting.figures.sweep import draw_sweep
@@ -47,6 +47,7 @@ def render_sweep(report: Report, sweep: str, ledger: Ledger, now: Now | None = N
     return Rendered(
         report, caption_trials(report.title, trials), tabulate_trials(trials), rows, trials.table,
         [*report.notes, *explain_trials(trials, command), *notes], figures=draw_sweep(report.title, trials),
+        trials=(trials.over, trials.budget if trials.run else 0),
     )  # fmt: skip
 
 
@@ -106,10 +107,9 @@ def explain_trials(trials: Trials, command: str) -> list[str]:
     notes += [f"The winner's network on the test split, scored once: {figures}."] if figures else []
     states = Counter(trials.table["state"].tolist())
     others = ", ".join(f"{n} {_word(state)}" for state, n in sorted(states.items()) if state != "complete")
-    notes += [f"{len(trials.complete)} trials are complete; {others}."] if others else []
-    over = states.total() - states["running"] - states["waiting"]
-    if over < trials.budget:
-        notes.append(f"{over} of {trials.budget} trials are over; `{command}` makes the others.")
+    notes += [f"{count(len(trials.complete), 'trial')} complete; {others}."] if others else []
+    if trials.over < trials.budget:
+        notes.append(f"{trials.over} of {count(trials.budget, 'trial')} are over; `{command}` makes the others.")
     return notes
 
 

@@ -79,9 +79,6 @@ def caption_cells(report: Report, rows: Sequence[Row]) -> str:
     """Dataset, protocol, selection rule, seeds: what a reader must know to compare."""
     runs = [run for row in rows for run in row.runs]
     protocol = PROTOCOLS[report.protocol].title if report.protocol in PROTOCOLS else report.protocol
-    counts = sorted({row.n for row in rows if row.n})
-    over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
-    spread = "Mean ± standard deviation" if counts and counts[-1] > 1 else "Values"
     where = f"test split, protocol {report.protocol}: {protocol}" if report.split == "test" else "dev split"
     shared = " and ".join(map(report.title_of, report.grouped_by))
     return join_sentences(
@@ -89,10 +86,20 @@ def caption_cells(report: Report, rows: Sequence[Row]) -> str:
         f"Dataset: {title_dataset(name_dataset(report, runs))}",
         f"Recalls in percent on the {where}; {name_noise(runs)}",
         f"The network scored is that of {name_selection(runs)}; {_explain_test(runs)}",
-        f"{spread} over {over} seed{'' if counts == [1] else 's'}",
+        _count_seeds(rows),
         "Bold: the best of ours" + (f" at each value of {shared}" if shared else ""),
         *name_reconstructions(runs),
     )
+
+
+def _count_seeds(rows: Iterable[Row]) -> str:
+    """Over how many seeds the numbers are, in a sentence."""
+    counts = sorted({row.n for row in rows if row.n})
+    if not counts:
+        return "No run is finished yet"
+    if counts[-1] == 1:
+        return "Each value is of one seed"
+    return f"Mean ± standard deviation over {counts[0]}{f' to {counts[-1]}' if len(counts) > 1 else ''} seeds"
 
 
 def name_reconstructions(runs: Iterable[Run]) -> list[str]:
@@ -161,8 +168,8 @@ def explain_marks(report: Report, judged: Judged) -> list[str]:
         notes.append(
             f"{marked}: paired bootstrap over test images and seeds with {judged.resamples:,} resamples, "
             f"p {'≥' if judged.tied else '<'} {LEVEL:g} after Holm's correction for the "
-            f"{count(judged.comparisons, 'comparison')} of a column. With one seed it speaks of other test images for "
-            "this network; few seeds understate how much training varies."
+            f"{count(judged.comparisons, 'comparison')} of a column. With one seed it says how the difference varies "
+            "with the test images alone; few seeds understate how it varies from training to training."
         )
     if judged.unjudged:
         names = list(judged.unjudged)
@@ -207,14 +214,14 @@ def name_collapsed(runs: Iterable[Run]) -> list[str]:
 def name_damaged(runs: Iterable[Run]) -> list[str]:
     """Finished runs that lost a file: their numbers stand, what was read from the file does not."""
     listed = [f"{run.planned.name}: {run.damage}" for run in runs if run.result and run.damage]
-    more = [f"{len(listed) - LISTED} more runs lost a file."] if len(listed) > LISTED else []
+    more = [f"{count(len(listed) - LISTED, 'run')} besides lost a file."] if len(listed) > LISTED else []
     return [*listed[:LISTED], *more]
 
 
 def count_unscored(report: Report, rows: Iterable[Row]) -> list[str]:
     """Finished runs that a table has no number of."""
     lacking = sum(count_states(row.runs)["done"] - row.n for row in rows if row.runs)
-    return [f"{lacking} finished runs are not scored under protocol {report.protocol}."] if lacking else []
+    return [f"Without a score under protocol {report.protocol}: {count(lacking, 'finished run')}."] if lacking else []
 
 
 def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes: Sequence[str]) -> list[str]:
@@ -231,7 +238,7 @@ def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes:
     lacking = [(row, states) for row in rows if set(states := count_states(row.runs)) - {"done", LEFT_OUT}]
     if not lacking:
         return []
-    lines = [f"{total['done']} of {total.total()} runs are finished; – stands where none is."]
+    lines = [f"Finished: {total['done']} of {count(total.total(), 'run')}; – stands where none is."]
     commands = list_commands(report)
     if len(lacking) > LISTED:
         return [*lines, f"`{' && '.join(commands)}` trains the {missing} that are missing."]
@@ -241,7 +248,7 @@ def list_missing(report: Report, runs: Iterable[Run], rows: Iterable[Row], axes:
         place = asked[row.runs[0].fingerprint]
         only = "".join(f" --only {shlex.quote(f'{axis}={place[axis]}')}" for axis in axes)
         command = " && ".join(command + only for command in commands)
-        lines.append(f"{' '.join(row.words)}: {why}; `{command}` trains it.")
+        lines.append(f"{' '.join(row.words)}: {why}; `{command}` trains what is missing.")
     return lines
 
 
