@@ -1,10 +1,16 @@
 """`harness report`: tables and figures over finished runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.ledger import Ledger
+    from harness.ledger.comparable import Now
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -22,7 +28,11 @@ def _place(name: str) -> tuple[int, str]:
     help="The folder to write to.",
 )  # fmt: skip
 @options.smoke
-def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: bool) -> None:
+@click.option(
+    "--results", type=click.Path(path_type=Path, dir_okay=False),
+    help="Take the figures from this file of `harness results collect` in place of --runs: no run need be here.",
+)  # fmt: skip
+def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: bool, results: Path | None) -> None:
     """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV, PNG
     and SVG. Without a name, write all of reports/.
 
@@ -31,14 +41,28 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
     left out and counted in a note.
     """
     from harness.data.now import DataNow
-    from harness.errors import HarnessError
-    from harness.grids import declarations
     from harness.ledger import Ledger
-    from harness.reporting import format_markdown, render, write_files
-    from harness.reporting.page import write_page
+    from harness.ledger.comparable import Nothing
     from harness.tracking.links import run_links
 
-    ledger, now, rendered, faulty = Ledger(runs), DataNow(data), [], []
+    if results is None:
+        _write(reports, Ledger(runs), DataNow(data), out, smoke, run_links(runs))
+        return
+    from harness.sharing.results import as_ledgers
+
+    with as_ledgers([results]) as contributed:
+        _write(reports, Ledger(contributed[0].cell.folder.parent), Nothing(), out, smoke, {})
+
+
+def _write(
+    reports: tuple[str, ...], ledger: "Ledger", now: "Now", out: Path, smoke: bool, links: "Mapping[str, str]"
+) -> None:
+    from harness.errors import HarnessError
+    from harness.grids import declarations
+    from harness.reporting import format_markdown, render, write_files
+    from harness.reporting.page import write_page
+
+    rendered, faulty = [], []
     words = reports or sorted(declarations("reports"), key=_place)
     for word in words:
         try:
@@ -59,7 +83,7 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
             print(f"{each.report.name}: {done} of {len(each.runs)} runs finished: {each.report.title}")
     if rendered:
         name = rendered[0].report.name if len(reports) == 1 else "index"  # one report leaves the page of all alone
-        page = write_page(rendered, out, links=run_links(runs), name=name)
+        page = write_page(rendered, out, links=links, name=name)
         print(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
         raise HarnessError(

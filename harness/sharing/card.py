@@ -21,13 +21,13 @@ TASK = {"type": "image-text-retrieval", "name": "Image-text retrieval"}
 LOAD = """```python
 import harness
 
-run = harness.open("FOLDER", data="data")   # checks every file
-network = run.network()                     # a torch.nn.Module; run.networks() where several were trained
-print(run.evaluate())                       # the numbers above again
+run = harness.open("FOLDER", data="data")  # checks every file
+network = run.network()  # a torch.nn.Module; run.networks() where several were trained
+print(run.evaluate())  # the numbers above again, where the data set is in data/
 ```"""
 SHELL = """```sh
-harness evaluate FOLDER DATASET        # score it on a data set of the folder data/
-harness import FOLDER                  # into a ledger, as a finished run
+harness evaluate FOLDER DATASET  # score it on a data set in data/
+harness import FOLDER  # take it into a ledger, as a finished run
 ```"""
 
 

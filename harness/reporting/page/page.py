@@ -23,6 +23,7 @@ def write_page(
     links: Mapping[str, str],
     findings: Mapping[str, Sequence[Finding]] | None = None,
     name: str = "index",
+    title: str = "",
 ) -> Path:
     """Write `out/NAME.html`: one file that asks for no other, the same bytes for the same reports and runs.
 
@@ -32,6 +33,7 @@ def write_page(
         links: fingerprint -> URL of its MLflow run; what is not http or https is left out.
         findings: fingerprint -> what `diagnosis.diagnose` says of the run; None judges every run here.
         name: the file's, without its ending.
+        title: of the page; "": that of its one report, or "Results".
 
     Raises:
         HarnessError: a file of the ledger is not readable, or the disk is full.
@@ -41,7 +43,7 @@ def write_page(
     runs = {run.fingerprint: run for each in rendered for run in each.runs}
     text = render_html(
         TEMPLATE,
-        title=rendered[0].report.title if len(rendered) == 1 else "Results",
+        title=title or (rendered[0].report.title if len(rendered) == 1 else "Results"),
         facts=list_facts(runs, links),
         parts=[_make_part(each, place, links) for each, place in zip(rendered, places, strict=True)],
         found=tally_findings(runs, findings),
