@@ -211,10 +211,10 @@ def test_contributors_stand_in_one_table_best_first(two: list[Path]) -> None:
             ("crcl", HOSTILE[:80]), ("crcl", "Ada"), ("triplet", HOSTILE[:80]), ("triplet", "Ada"),
         ]  # fmt: skip
         assert [row[4] for row in noisy] == ["2"] * 4
-        sums = [float(row[-1]) for row in noisy]
+        sums = [float(row[5]) for row in noisy]
         assert sums == sorted(sums, reverse=True)
         assert sums[0] - sums[1] == pytest.approx(6, abs=0.11)
-        assert [[value.best for value in row][-1] for row in table.table.groups[1]] == [True, False, False, False]
+        assert [[value.best for value in row][5] for row in table.table.groups[1]] == [True, False, False, False]
         assert [row.words for row in table.rows] == [[value.text for value in row[:4]] for row in table.table.rows]
 
 
@@ -245,8 +245,17 @@ def test_other_data_stand_apart_and_other_pairs_are_left_out(two: list[Path]) ->
 
 def test_the_page_shows_words_as_words(two: list[Path], tmp_path: Path) -> None:
     with as_ledgers(two) as contributed:
-        page = write_page(render_leaderboard(contributed), tmp_path, links={}, name="leaderboard", title="Leaderboard")
-        again = write_page(render_leaderboard(contributed), tmp_path / "2", links={}, title="Leaderboard")
+        page = write_page(
+            render_leaderboard(contributed),
+            tmp_path,
+            links={},
+            name="leaderboard",
+            title="Leaderboard",
+            figures_alone=True,
+        )
+        again = write_page(
+            render_leaderboard(contributed), tmp_path / "2", links={}, title="Leaderboard", figures_alone=True
+        )
     assert page.read_bytes() == again.read_bytes()
     elements = Elements(page.read_text())
     assert [tag for tag, _ in elements.tags].count("script") == 1
@@ -257,7 +266,14 @@ def test_the_page_shows_words_as_words(two: list[Path], tmp_path: Path) -> None:
 @pytest.mark.skipif(PROGRAM is None, reason="no Chromium")
 def test_the_page_works_in_a_browser(two: list[Path], tmp_path: Path) -> None:
     with as_ledgers(two) as contributed:
-        page = write_page(render_leaderboard(contributed), tmp_path, links={}, name="leaderboard", title="Leaderboard")
+        page = write_page(
+            render_leaderboard(contributed),
+            tmp_path,
+            links={},
+            name="leaderboard",
+            title="Leaderboard",
+            figures_alone=True,
+        )
     with browser() as tab:
         tab.open(page, width=390)
         assert tab.run("document.documentElement.scrollWidth <= innerWidth")

@@ -70,7 +70,7 @@ def page(paths: tuple[Path, ...], out: Path) -> None:
     with as_ledgers(files_of(paths)) as contributed:
         tables = render_leaderboard(contributed)
         text = "\n".join(map(format_markdown, tables))
-        written = write_page(tables, out, links={}, name="leaderboard", title="Leaderboard")
+        written = write_page(tables, out, links={}, name="leaderboard", title="Leaderboard", figures_alone=True)
     write_atomic(out / "leaderboard.md", text.encode())
     print(text)
     print(f"page: {written}")

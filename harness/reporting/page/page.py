@@ -24,6 +24,7 @@ def write_page(
     findings: Mapping[str, Sequence[Finding]] | None = None,
     name: str = "index",
     title: str = "",
+    figures_alone: bool = False,
 ) -> Path:
     """Write `out/NAME.html`: one file that asks for no other, the same bytes for the same reports and runs.
 
@@ -34,6 +35,7 @@ def write_page(
         findings: fingerprint -> what `diagnosis.diagnose` says of the run; None judges every run here.
         name: the file's, without its ending.
         title: of the page; "": that of its one report, or "Results".
+        figures_alone: the runs are known by their figures alone, so nothing is said of what failed or is missing.
 
     Raises:
         HarnessError: a file of the ledger is not readable, or the disk is full.
@@ -46,7 +48,7 @@ def write_page(
         title=title or (rendered[0].report.title if len(rendered) == 1 else "Results"),
         facts=list_facts(runs, links),
         parts=[_make_part(each, place, links) for each, place in zip(rendered, places, strict=True)],
-        found=tally_findings(runs, findings),
+        found=None if figures_alone else tally_findings(runs, findings),
         links=links,
     )
     out.mkdir(parents=True, exist_ok=True)
