@@ -1,5 +1,5 @@
 """examples/: the notebook's cells run, in their order, in one namespace, without a kernel (which would cost more than
-the cells do); and what is committed of their outputs is short."""
+the cells do); and the outputs that are committed are short."""
 
 import json
 from pathlib import Path
