@@ -10,6 +10,7 @@ every committed file against it.
 """
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from harness.spec.fingerprint import ALGORITHM
 
 FORMAT = 1
 FOLDER = "results"  # of the room reports/
+SYSTEM = re.compile(r"^([A-Za-z]+)-.*?-(x86_64|amd64|aarch64|arm64)\b.*$", re.IGNORECASE)  # of a platform's name
 PRIVATE = ("hostname", "command", "slurm_job")  # of an environment; and the paths of imported files
 
 
@@ -132,6 +134,8 @@ def restore(results: Results, ledger: Ledger) -> list[Cell]:
 
 def _public(result: dict[str, Any]) -> dict[str, Any]:
     environment = {key: value for key, value in result["environment"].items() if key not in PRIVATE}
+    if environment.get("platform"):
+        environment["platform"] = SYSTEM.sub(r"\1 \2", environment["platform"])  # a kernel's build may name a place
     if environment.get("imported"):
         environment["imported"] = [
             {key: value for key, value in each.items() if key != "file"} for each in environment["imported"]
