@@ -7,6 +7,7 @@ PIP     = $(BIN)/pip install --disable-pip-version-check --constraint constraint
 JOBS   ?= 2
 ARGS   ?=
 SMOKE  ?=
+BY     ?= the authors of CRCL Harness
 
 # What the paper reports. With SMOKE=1 every declaration is tried, at a size of minutes on the embedded benchmark.
 PAPER       := flickr30k_noise coco_noise cc152k ablation sensitivity clip noise_types
@@ -17,7 +18,7 @@ FAIR        := $(patsubst sweeps/%.toml,%,$(wildcard sweeps/fair/*.toml))
 SMALL        = $(if $(SMOKE),--smoke)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum rivals fair tables ui test test-slow test-cluster check lint types clean
+.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum rivals fair results tables ui test test-slow test-cluster check lint types clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -63,6 +64,10 @@ rivals: setup ## Train all methods on the embedded benchmark (3 seeds, 3 noise r
 
 fair: setup ## Search each method's own hyperparameters on dev, with the same number of trials for all: days
 	@for sweep in $(FAIR); do $(BIN)/harness sweep $$sweep $(SMALL) --jobs $(JOBS) $(ARGS) || exit $$?; done
+
+results: setup ## Write the figures of the demo's runs to the file that the README's table is of; BY=NAME of who trained them
+	$(BIN)/harness results collect demo --by "$(BY)" --out reports/results/demo.json
+	$(BIN)/harness results page
 
 tables: setup ## Render every table and figure from the runs that are there, and the page out/index.html
 	$(BIN)/harness report $(SMALL)

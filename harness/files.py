@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,6 +59,55 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
     for path in folder.glob(f".{name}.*.tmp"):
         if not path.name.endswith(f".{os.getpid()}.tmp"):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, inside: Path | None = None) -> Iterator[Path]:
+    """A new folder to write into, which is called `path` when the block ends, and never before: a kill leaves nothing
+    under that name. What is left of killed writers goes with the next one.
+
+    Args:
+        path: what the folder is to be called; nothing is there, or an empty folder.
+        inside: where it is written until then, on the same disk; beside `path` where left out.
+
+    Raises:
+        HarnessError: something is there, now or at the end of the block; or the disk is full.
+    """
+    beside = path.absolute().parent if inside is None else inside
+    beside.mkdir(parents=True, exist_ok=True)
+    for left in beside.glob(f".{path.name}.*.tmp"):
+        if left.is_dir() and not _alive(left.name.split(".")[-2]):
+            shutil.rmtree(left, ignore_errors=True)
+    _refuse_full(path)
+    temporary = beside / f".{path.name}.{os.getpid()}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            _refuse_full(path)
+            raise
+    except OSError as error:
+        raise explain_write_error(error, path.absolute()) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_full(path: Path) -> None:
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise HarnessError(f"{path}: is there already, and nothing is written over it; accepted: a new folder")
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process of this number runs here; that it is the one that is meant is not said."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_array(path: Path, values: Any) -> None:

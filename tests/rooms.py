@@ -18,6 +18,7 @@ LEVELS: list[dict[str, str]] = [
         "search": "Searches hyperparameters on dev; a trial is a cell of the ledger.",
         "audit": "Ranks the training pairs of a finished run and shows the ones that look wrong.",
         "bench": "Measures time, memory and FLOPs of a training step.",
+        "sharing": "Runs and results that leave the house: exported runs, the files of results, the leaderboard.",
         "testing": "The tests that every method must pass, for methods of other packages too.",
     },
     {

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.api.evaluating import evaluate_run
 from harness.api.tables import curves_of
 from harness.errors import HarnessError
 from harness.ledger import Cell, Ledger
@@ -138,6 +139,30 @@ class Run:
 
         return load_networks(self._file("model.safetensors", "an ensemble has no network of its own; open its members"))
 
+    def evaluate(self, dataset: str = "", *, split: str = "test", device: str = "auto") -> dict[str, dict[str, float]]:
+        """The selected networks scored on a data set, as `harness evaluate` does: protocol -> metric -> value, recalls
+        in percent.
+
+        Args:
+            dataset: a name in the run's data folder; the run's own where left out.
+            split: "dev" or "test".
+            device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+        Raises:
+            HarnessError: the run is not finished, or an ensemble; the data are not there or do not fit.
+        """
+        return evaluate_run(self.cell, dataset, data=self.data, split=split, device=device)
+
+    def export(self, out: str | Path) -> Path:
+        """Write the run to a new folder that needs no other, as `harness export` does.
+
+        Raises:
+            HarnessError: the run is not finished, or an ensemble; its data are not there; there is something at `out`.
+        """
+        from harness.sharing.export import export_run
+
+        return export_run(self.cell, self.data, Path(out))
+
     def audit(
         self, out: str | Path = "out", *, top: int = 200, images: str | Path | None = None, device: str = "auto"
     ) -> "Audit":
@@ -175,15 +200,32 @@ class Run:
         return path
 
 
-def open(folder: str | Path, word: str, *, data: str | Path = "data") -> Run:
-    """A run of a ledger.
+def open(folder: str | Path, word: str | None = None, *, data: str | Path = "data") -> Run:
+    """A run of a ledger, or one that was exported.
 
     Args:
-        folder: the runs folder.
+        folder: the runs folder; or, without `word`, the folder that `harness export` made, every file of which is
+            checked.
         word: the beginning of the run's fingerprint, or its whole name.
-        data: folder of the data sets; only read for the run's pairs.
+        data: folder of the data sets; only read for the run's pairs, and to score it.
 
     Raises:
-        HarnessError: no run fits, or several do.
+        HarnessError: no run fits, or several do; the exported folder is damaged.
     """
-    return Run(Ledger(Path(folder)).find(word), data)
+    return Run(open_cell(Path(folder), word), data)
+
+
+def open_cell(folder: Path, word: str | None = None) -> Cell:
+    """The cell of `open`."""
+    from harness.sharing.folder import MANIFEST, is_exported, open_exported
+
+    if word is not None:
+        return Ledger(folder).find(word)
+    if is_exported(folder):
+        return open_exported(folder)
+    if not (folder / "spec.json").is_file():
+        raise HarnessError(
+            f"{folder}: has neither {MANIFEST} nor spec.json; accepted: a folder that `harness export` made, or that "
+            "of one run; of a folder of runs, the run's fingerprint too"
+        )
+    return Cell(folder.resolve())

@@ -1,4 +1,4 @@
-"""`harness evaluate`: score a network file on a dataset."""
+"""`harness evaluate`: score a run, an exported run or a network file on a data set."""
 
 from pathlib import Path
 
@@ -8,37 +8,31 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("network", type=click.Path(path_type=Path))
-@click.argument("dataset")
+@click.argument("network")
+@click.argument("dataset", required=False, default="")
+@options.runs
 @options.data
-@click.option("--split", default="test", show_default=True, help="dev or test.")
+@click.option("--split", type=click.Choice(["dev", "test"]), default="test", show_default=True, help="dev or test.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def command(network: Path, dataset: str, data: Path, split: str, device: str) -> None:
+def command(network: str, dataset: str, runs: Path, data: Path, split: str, device: str) -> None:
     """Score NETWORK on DATASET.
 
-    NETWORK is the model.safetensors of a run, or an imported official checkpoint.
+    NETWORK is a folder that `harness export` made, a finished run (the beginning of its fingerprint, or its name), or a
+    .safetensors file: the model.safetensors of a run, or an imported official checkpoint. Of a run, DATASET may be left
+    out: its own.
     """
-    from harness.backbones.weights import load_backbone
-    from harness.data import open_dataset
+    from harness.api.evaluating import evaluate_file, evaluate_run
+    from harness.api.opened import open_cell
     from harness.errors import HarnessError
-    from harness.evaluation import folds, scoring
-    from harness.training.data import read_by
-    from harness.training.machine import Machine
 
-    found = open_dataset(dataset, data)
-    backbone = load_backbone(network)
-    reader = backbone.reader(**backbone.configuration())
-    opened = read_by(reader, found)
-    made_for, has = (backbone.region_dim, backbone.vocabulary_size), (opened.region_dim, opened.vocabulary_size)
-    if reader is None and made_for != has:
-        raise HarnessError(
-            f"{network}: reads regions of {made_for[0]} numbers and {made_for[1]} words, but {dataset} has "
-            f"{has[0]} and {has[1]}; use the data set and vocabulary that it was trained with"
-        )
-    chosen = opened.split(split)
-    where = Machine(device).torch_device()
-    scores = scoring.score_matrix(backbone.to(where), chosen, where)
-    names = opened.card.protocols if split == "test" else ["full"]
-    found_by, _ = folds.measure_all(scores, chosen.image_of_caption, names)
-    for name, metrics in found_by.items():
+    place = Path(network)
+    if place.suffix == ".safetensors" or place.is_file():
+        if not dataset:
+            raise HarnessError(f"{network}: a file does not say what it was trained on; accepted: NETWORK DATASET")
+        scores = evaluate_file(place, dataset, data=data, split=split, device=device)
+    else:
+        cell = open_cell(place) if place.is_dir() else open_cell(runs, network)
+        dataset = dataset or cell.spec["run"]["dataset"]
+        scores = evaluate_run(cell, dataset, data=data, split=split, device=device)
+    for name, metrics in scores.items():
         print(f"{dataset} {split} {name}: " + "  ".join(f"{key} {value:.1f}" for key, value in metrics.items()))

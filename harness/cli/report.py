@@ -1,11 +1,17 @@
 """`harness report`: tables and figures over finished runs."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.ledger import Ledger
+    from harness.ledger.comparable import Now
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -23,7 +29,11 @@ def _place(name: str) -> tuple[int, str]:
     help="The folder to write to.",
 )  # fmt: skip
 @options.smoke
-def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: bool) -> None:
+@click.option(
+    "--results", type=click.Path(path_type=Path, dir_okay=False),
+    help="Take the figures from this file of `harness results collect` in place of --runs: no run need be here.",
+)  # fmt: skip
+def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: bool, results: Path | None) -> None:
     """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV, PNG
     and SVG. Without a name, write all of reports/.
 
@@ -32,15 +42,37 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
     left out and counted in a note.
     """
     from harness.data.now import DataNow
+    from harness.ledger import Ledger
+    from harness.ledger.comparable import Nothing
+    from harness.tracking.links import run_links
+
+    if results is None:
+        _write(reports, Ledger(runs), DataNow(data), out, smoke, run_links(runs), others=True)
+        return
+    from harness.sharing.results import as_ledgers
+
+    with as_ledgers([results]) as contributed:
+        _write(reports, Ledger(contributed[0].cell.folder.parent), Nothing(), out, smoke, {}, others=False)
+
+
+def _write(
+    reports: tuple[str, ...],
+    ledger: "Ledger",
+    now: "Now",
+    out: Path,
+    smoke: bool,
+    links: "Mapping[str, str]",
+    *,
+    others: bool,
+) -> None:
+    """others: the page has also those reports whose files lie in `out` from earlier calls."""
     from harness.errors import HarnessError
     from harness.grids import declarations
-    from harness.ledger import Ledger
     from harness.printing.numbers import count
     from harness.reporting import format_markdown, render, write_files
     from harness.reporting.page import write_page
-    from harness.tracking.links import run_links
 
-    ledger, now, rendered, faulty = Ledger(runs), DataNow(data), [], []
+    rendered, faulty = [], []
     words = reports or sorted(declarations("reports"), key=_place)
     for word in words:
         try:
@@ -60,14 +92,15 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
             done = sum(run.state == "done" for run in each.runs)
             print(f"{each.report.name}: {done} of {count(len(each.runs), 'run')} finished: {each.report.title}")
     if rendered:
-        names = {each.report.name for each in rendered}
-        for word in sorted(declarations("reports"), key=_place):
-            name = f"{word.replace('/', '-')}{'-smoke' if smoke else ''}"
-            if name not in names and (out / f"{name}.md").exists():
-                with suppress(HarnessError):  # this call is about others
-                    rendered.append(render(word, ledger, smoke=smoke, now=now))
-        rendered.sort(key=lambda each: _place(each.report.name))
-        page = write_page(rendered, out, links=run_links(runs))
+        if others:
+            names = {each.report.name for each in rendered}
+            for word in sorted(declarations("reports"), key=_place):
+                name = f"{word.replace('/', '-')}{'-smoke' if smoke else ''}"
+                if name not in names and (out / f"{name}.md").exists():
+                    with suppress(HarnessError):  # this call is about others
+                        rendered.append(render(word, ledger, smoke=smoke, now=now))
+            rendered.sort(key=lambda each: _place(each.report.name))
+        page = write_page(rendered, out, links=links)
         print(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
         failed = ", ".join(faulty)

@@ -126,6 +126,12 @@ class Dataset:
         self._splits: dict[str, Split] = {}
         self._texts: dict[str, tuple[list[str], list[str] | None]] = {}
 
+    def read_with(self, vocabulary: Vocabulary, tokenizer: str) -> "Dataset":
+        """The same folder, its captions in the words of a network that may have been trained on other data."""
+        other = Dataset(self.name, self.folder, self.card.model_copy(update={"tokenizer": tokenizer}))
+        other.tell, other.vocabulary = self.tell, vocabulary
+        return other
+
     def has(self, split: str) -> bool:
         """Whether the split's features and captions are there."""
         return split in layout.SPLITS and not layout.split_files(self.folder, split).missing

@@ -62,6 +62,11 @@ class Vocabulary:
             )
         )
 
+    def table(self) -> dict[str, object]:
+        """What an official vocabulary file holds."""
+        words = {str(number): word for number, word in enumerate(self.words)}
+        return {"word2idx": self._number, "idx2word": words, "idx": len(words)}
+
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
         """An official vocabulary file: JSON with word2idx, idx2word, idx."""

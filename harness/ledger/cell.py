@@ -21,11 +21,14 @@ FILES = ("noise.npy", "labels.npy", "pairs.npz", "ranks.npz", "model.safetensors
 
 
 class Cell:
-    """One cell's folder. Reading is free for all; the write_* methods are for the holder of its claim."""
+    """One cell's folder. Reading is free for all; the write_* methods are for the holder of its claim.
 
-    def __init__(self, folder: Path) -> None:
+    fingerprint: of its run, where the folder is called otherwise: one that was taken out of a ledger.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str = "") -> None:
         self.folder = folder
-        self.fingerprint = folder.name
+        self.fingerprint = fingerprint or folder.name
         self._seen: dict[str, tuple[Any, Any]] = {}  # file -> its stamp, and what it held then
 
     def __repr__(self) -> str:

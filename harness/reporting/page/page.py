@@ -22,6 +22,9 @@ def write_page(
     *,
     links: Mapping[str, str],
     findings: Mapping[str, Sequence[Finding]] | None = None,
+    name: str = "index",
+    title: str = "",
+    figures_alone: bool = False,
 ) -> Path:
     """Write `out/index.html`: one file that asks for no other, the same bytes for the same reports and runs.
 
@@ -32,6 +35,9 @@ def write_page(
         out: a folder, made if it is not there.
         links: fingerprint -> URL of its MLflow run; what is not http or https is left out.
         findings: fingerprint -> what `diagnosis.diagnose` says of the run; None judges every run here.
+        name: the file's, without its ending.
+        title: of the page; "": that of its one report, or "Results".
+        figures_alone: the runs are known by their figures alone, so nothing is said of what failed or is missing.
 
     Raises:
         HarnessError: a file of the ledger is not readable, or the disk is full.
@@ -41,10 +47,10 @@ def write_page(
     runs = {run.fingerprint: run for each in rendered for run in each.runs}
     text = render_html(
         TEMPLATE,
-        title=rendered[0].report.title if len(rendered) == 1 else "Results",
+        title=title or (rendered[0].report.title if len(rendered) == 1 else "Results"),
         facts=list_facts(runs, links, of=len(runs) if len(rendered) == 1 else 0),
         parts=[_make_part(each, place, links) for each, place in zip(rendered, places, strict=True)],
-        found=tally_findings(runs, findings),
+        found=None if figures_alone else tally_findings(runs, findings),
         links=links,
     )
     out.mkdir(parents=True, exist_ok=True)
