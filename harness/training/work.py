@@ -21,7 +21,7 @@ from harness.data.check import why_not_finite
 from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
 from harness.errors import Diverged, HarnessError
 from harness.evaluation import protocols, scoring
-from harness.files import remove_leftovers, write_array, write_arrays
+from harness.files import remove_leftovers, write_array, write_arrays, write_json
 from harness.ledger import Cell, Claim, ClaimLost
 from harness.spec import RunSpec, fingerprint, provenance
 from harness.training import resident
@@ -142,6 +142,10 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
         write_arrays(cell.path("ranks.npz"), ranks)
     write_arrays(cell.path("pairs.npz"), seen)
     save_networks(cell.path("model.safetensors"), backbones)
+    if backbones[0].reader(**backbones[0].configuration()) is None:  # else its tokens are its own
+        write_json(
+            cell.path("vocabulary.json"), {"tokenizer": dataset.card.tokenizer, "words": dataset.vocabulary.words}
+        )
     if labels is not None:
         write_array(cell.path("labels.npy"), labels)
     claim.verify()
