@@ -14,7 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from harness.files import explain_write_error, write_atomic
+from harness.errors import HarnessError
+from harness.files import write_atomic
 from harness.ledger import Cell
 from harness.tracking import records
 from harness.tracking.target import Extras, Target, cell_lock
@@ -49,7 +50,10 @@ class EventFiles(Target):
             with cell_lock(cell, FOLDER):
                 self._update(cell, self._folder(cell, grid), state, rows)
         except OSError as error:
-            raise explain_write_error(error, self.folder) from error
+            raise HarnessError(
+                f"--mirror tensorboard: {self.folder}: {error.strerror or error}; the runs are safe in their folders, "
+                "and `harness sync --mirror tensorboard` brings the copy up to date"
+            ) from error
 
     def forget(self, cell: Cell, grid: str) -> None:
         with cell_lock(cell, FOLDER):

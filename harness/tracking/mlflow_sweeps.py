@@ -1,4 +1,4 @@
-"""A sweep's own MLflow run, the parent of those of its trials: what was tried, the best so far, and at the end the files.
+"""A sweep's own MLflow run, the parent of those of its trials: what was tried, the best so far, at the end the files.
 
 Reads `runs/sweeps/NAME/` as the search leaves it: sweep.json, trials.csv, summary.json.
 """

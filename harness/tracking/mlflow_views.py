@@ -51,11 +51,12 @@ def view(test: list[str], axes: list[str]) -> dict[str, Any]:
     return {
         "orderByKey": "attributes.`Created`" if not test else f"metrics.`{test[0]}`",
         "orderByAsc": False,
-        "selectedColumns": [*columns, "attributes.`Models`"],
+        "selectedColumns": columns,
         "compareRunCharts": charts,
         "compareRunSections": [
             {"uuid": "figures", "name": "Figures", "display": True, "isReordered": False, "deleted": False}
         ],
+        "isAccordionReordered": True,  # else the sections of all other metrics are sorted among ours
         "viewMaximized": False,
     }
 

@@ -58,14 +58,14 @@ class Target(ABC):
     def forget(self, cell: Cell, grid: str) -> None:
         """Delete a cell's copy, so that `mirror` makes it anew."""
 
-    def mirror_sweep(self, folder: Path) -> None:
+    def mirror_sweep(self, folder: Path) -> None:  # noqa: B027 (not every program shows one)
         """Bring the copy of a sweep itself up to date, where the program shows one. Before its trials' cells."""
 
     def whole(self, cells: Iterable[Cell], grid: str | None) -> set[Cell]:
         """Which of these finished cells are surely copied to the last file; the others are looked at one by one."""
         return set()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (not every target keeps something open)
         """Let go of what is open; what is half written stays to be brought up to date."""
 
 

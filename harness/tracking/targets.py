@@ -34,8 +34,8 @@ def opener(name: str, runs: Path, *, uri: str | None = None, extras: Extras | No
         raise HarnessError(f"--mirror {name}: is no mirror; {suggest(name, TARGETS)}")
     if find_spec(name) is None:
         raise HarnessError(
-            f"--mirror {name}: the package {name} is not installed; `pip install 'harness[{name}]'` brings it, or leave "
-            f"--mirror {name} out: runs stay in their folders, and `harness sync --mirror {name}` shows them later"
+            f"--mirror {name}: the package {name} is not installed; `pip install 'harness[{name}]'` brings it; without "
+            f"the option runs stay in their folders, and `harness sync --mirror {name}` shows them later"
         )
     module, cls = TARGETS[name]
     where = {"uri": uri} if name == MLFLOW else {}
