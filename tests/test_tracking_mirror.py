@@ -17,7 +17,7 @@ from ledger_toys import a_result, a_spec
 
 from harness.errors import HarnessError
 from harness.ledger import Cell, Ledger
-from harness.tracking import Mirror, Store, forget, mirror_cell, open_store
+from harness.tracking import Extras, Mirror, Store, forget, mirror_cell, open_store
 
 BEGIN = 1_700_000_000.0  # unix seconds
 
@@ -131,12 +131,7 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     assert run.data.params["method.beta"] == "0.8"
     assert run.data.params["method.pieces"] == "[3, 4]"
     tags = run.data.tags
-    assert (tags["grid"], tags["sweep"], tags["seed"], tags["axis.noise.rate"]) == (
-        "toy",
-        "lr-search",
-        "0",
-        "0.4",
-    )
+    assert (tags["grid"], tags["sweep"], tags["axis.seed"], tags["axis.noise.rate"]) == ("toy", "lr-search", "0", "0.4")
     assert tags["group"].startswith("crcl noise.rate=0.4 [")
     assert "format" not in tags
 
@@ -144,7 +139,7 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     mirror_cell(store, cell)
     run = the_run(store, cell)
     assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0)]
-    assert history(store, run, "step/loss") == [(0, 0.0), (5, 1.0), (10, 0.0), (15, 1.0)]
+    assert history(store, run, "train/steps/loss") == [(0, 0.0), (5, 1.0), (10, 0.0), (15, 1.0)]
     assert "labels/auc" not in run.data.metrics  # undefined, not zero
 
     finish(cell, result())
@@ -152,9 +147,9 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     run = the_run(store, cell)
     assert run.info.status == "FINISHED"
     assert run.info.end_time == 1_700_001_200_000
-    assert history(store, run, "test/i2t_r1") == [(0, 40.0)]
-    assert run.data.metrics["selected/labels/auc"] == 0.9
-    assert run.data.metrics["noise/realised_rate"] == 0.4
+    assert history(store, run, "test/detail/i2t_r1") == [(0, 40.0)]
+    assert (run.data.metrics["dev/rsum_selected"], run.data.metrics["progress/selected_epoch"]) == (101.0, 1.0)
+    assert run.data.metrics["progress/realised_noise"] == 0.4
     assert run.data.tags["device"] == "cpu"
     assert run.data.tags["mlflow.source.git.commit"] == "abc123"
     assert (run.data.tags["dataset.digest"], run.data.tags["algorithm"]) == ("cd" * 32, "1")
@@ -215,10 +210,10 @@ def test_mirroring_again_adds_nothing(store: Store, runs: Path) -> None:
         picture.write_bytes(b"a picture")
         return {"curve": picture}
 
-    mirror_cell(store, cell, figures=figures)
+    mirror_cell(store, cell, extras=Extras(figures))
     before = dump(runs)
-    mirror_cell(store, cell, figures=figures)
-    mirror_cell(open_store(None, runs), cell, figures=figures)
+    mirror_cell(store, cell, extras=Extras(figures))
+    mirror_cell(open_store(None, runs), cell, extras=Extras(figures))
     assert dump(runs) == before
     assert len(drawn) == 1
     files = [f.path for f in store.client.list_artifacts(the_run(store, cell).info.run_id, "figures")]
@@ -252,7 +247,7 @@ def test_epochs_trained_again_after_a_kill_are_not_logged_twice(store: Store, ru
 
     run = the_run(store, cell)
     assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0), (2, 102.0), (3, 103.0)]
-    assert len(history(store, run, "step/loss")) == 8
+    assert len(history(store, run, "train/steps/loss")) == 8
     assert run.info.status == "FINISHED"
 
 
@@ -343,7 +338,7 @@ def test_more_points_than_one_call_takes(store: Store, runs: Path) -> None:
     cell.append_row(row(1, steps=3))
     mirror_cell(store, cell)
     run = the_run(store, cell)
-    assert len(history(store, run, "step/loss")) == 1703
+    assert len(history(store, run, "train/steps/loss")) == 1703
     assert history(store, run, "epoch") == [(0, 0.0), (1, 1.0)]
 
 
@@ -400,7 +395,7 @@ def test_a_server_that_is_down_is_one_complaint_and_then_left_alone(runs: Path) 
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
     cell = make_cell(runs)
     cell.append_row(row(0))
-    mirror = Mirror(uri, runs)
+    mirror = Mirror(runs, uri=uri)
     mirror.update([cell])
     assert mirror.complaint is not None
     assert mirror.complaint.startswith(f"tracking store {uri}: ")
@@ -420,8 +415,8 @@ def test_a_launcher_looks_only_at_what_changed(runs: Path, monkeypatch: pytest.M
         looked_at.append(cell.fingerprint)
         mirror_cell(store, cell, **more)
 
-    monkeypatch.setattr("harness.tracking.mirror.mirror_cell", spy)
-    mirror = Mirror(None, runs)
+    monkeypatch.setattr("harness.tracking.mlflow_runs.mirror_cell", spy)
+    mirror = Mirror(runs)
     mirror.update(cells)
     mirror.update(cells)
     cells[1].append_row(row(1))
@@ -460,8 +455,8 @@ def test_a_finished_grid_of_any_size_costs_one_search(
     cells = finished_grid(store, runs, count)
     client = Counting(store.client)
     monkeypatch.setattr("harness.tracking.mirror.MANY", 2)
-    monkeypatch.setattr("harness.tracking.mirror.open_store", lambda *_: Store(store.uri, store.artifacts, client))
-    mirror = Mirror(None, runs, grid="toy")
+    monkeypatch.setattr("harness.tracking.mlflow_runs.open_store", lambda *_: Store(store.uri, store.artifacts, client))
+    mirror = Mirror(runs, grid="toy")
     mirror.update(cells)
     mirror.update(cells)
     assert mirror.complaint is None
@@ -486,8 +481,8 @@ def test_the_search_leaves_out_none_that_lacks_something(
 
     client = Counting(store.client)
     monkeypatch.setattr("harness.tracking.mirror.MANY", 0)
-    monkeypatch.setattr("harness.tracking.mirror.open_store", lambda *_: Store(store.uri, store.artifacts, client))
-    mirror = Mirror(None, runs)
+    monkeypatch.setattr("harness.tracking.mlflow_runs.open_store", lambda *_: Store(store.uri, store.artifacts, client))
+    mirror = Mirror(runs)
     mirror.update([whole])
     assert client.calls == {"get_experiment_by_name": 1, "search_runs": 1}
     mirror.update([*cells, never, failed])
@@ -508,9 +503,9 @@ def test_the_search_looks_into_the_grid_of_each_cell(store: Store, runs: Path, m
     other = make_cell(runs, "e" * 16, grid="other")
     finish(other, result())
     monkeypatch.setattr("harness.tracking.mirror.MANY", 0)
-    Mirror(None, runs).update([cell, other])
+    Mirror(runs).update([cell, other])
     assert the_run(store, other, "other").data.tags["grid"] == "other"
-    Mirror(None, runs, grid="third").update([cell])
+    Mirror(runs, grid="third").update([cell])
     assert the_run(store, cell, "third").data.tags["grid"] == "third"
 
 
@@ -522,7 +517,7 @@ def test_the_search_looks_into_the_grid_of_each_cell(store: Store, runs: Path, m
     ],
 )  # fmt: skip
 def test_a_store_that_cannot_be_is_one_line(tmp_path: Path, uri: str, says: str) -> None:
-    mirror = Mirror(uri, tmp_path / "runs")
+    mirror = Mirror(tmp_path / "runs", uri=uri)
     cell = Ledger(tmp_path / "runs").add(a_spec())
     cell.write_result(a_result())
     mirror.update([cell])
