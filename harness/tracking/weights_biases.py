@@ -2,7 +2,7 @@
 
 W&B cannot be asked offline what a run has, and appends whatever comes. So each record of a cell has a fixed number, its
 step: online, a run that is continued begins behind the last that the server has; offline, a run that was cut short is
-deleted and written again whole.
+deleted and written again whole. W&B draws the curves itself, so no figures are sent.
 """
 
 import hashlib
@@ -114,10 +114,6 @@ class WeightsBiases(Target):
             one.run.summary.update({point.key: point.value for point in records.result_points(result)})
         if self.extras.note is not None:
             one.run.notes = self.extras.note(cell)
-        for name, figure in (self.extras.figures(cell) if self.extras.figures else {}).items():
-            import wandb
-
-            one.run.summary[f"figures/{name}"] = wandb.Image(str(figure) if isinstance(figure, Path) else figure)
 
     def _let_go(self, fingerprint: str, *, failed: bool) -> None:
         one = self._open.pop(fingerprint)
@@ -174,11 +170,11 @@ def _log_lines(rows: list[dict[str, Any]]) -> Iterator[dict[str, float]]:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Turns what goes wrong in W&B into one line."""
-    import wandb
-
     try:
         yield
-    except (wandb.Error, OSError, ValueError) as error:
+    except HarnessError:
+        raise
+    except Exception as error:  # its client raises what its many parts raise, and no run may end for that
         said = " ".join(str(error).split())[:300] or type(error).__name__
         raise HarnessError(
             f"--mirror wandb: {said}; the runs are safe in their folders, and `harness sync --mirror wandb` brings W&B "
