@@ -8,9 +8,11 @@ import signal
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from toy import CRCL, wait_for, write_grid
 from tracking_toys import finish, hold, make_cell, result, row
 
 from harness.cli.run import command as run
@@ -41,7 +43,7 @@ def in_tensorboard(runs: Path, cell: Cell) -> Points:
 
 
 def _records(content: bytes) -> Iterator[bytes]:
-    """LevelDB's log format: blocks of 32 KiB; a record's head has a checksum, its length and which part of it this is."""
+    """LevelDB's log format: blocks of 32 KiB; a head has a checksum, a length and which part of a record it is."""
     at, whole = 7, b""  # behind the file's own head
     while at + 7 <= len(content):
         if 32768 - at % 32768 < 7:
@@ -62,12 +64,20 @@ def in_wandb(runs: Path, cell: Cell) -> Points:
     (folder,) = (runs.parent / "wandb").glob(f"offline-run-*-{cell.fingerprint}-*")
     (file,) = folder.glob("*.wandb")
     points: Points = {}
-    for data in _records(file.read_bytes()):
-        record = Record.FromString(data)
+    records: list[Any] = []
+
+    def ended() -> bool:
+        records[:] = [Record.FromString(data) for data in _records(file.read_bytes())]
+        return bool(records) and records[-1].WhichOneof("record_type") == "exit"
+
+    wait_for(ended)
+    for record in records:
         values = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
         for key, value in values.items():
-            if not key.startswith("_"):
-                points.setdefault(key, []).append((int(values.get("epoch", values.get("step", 0))), value))
+            if "/" in key:
+                points.setdefault(key, []).append(
+                    (int(values["step" if key.startswith("train/steps/") else "epoch"]), value)
+                )
         for item in record.summary.update:
             if (key := item.key or "/".join(item.nested_key)).startswith("test/"):
                 points[key] = [(0, json.loads(item.value_json))]
@@ -101,6 +111,8 @@ def test_a_run_is_followed_from_its_first_epoch_to_its_result(runs: Path, name: 
 
 
 def _mirror_and_die(name: str, folder: Path) -> None:
+    for variable in [each for each in os.environ if "WANDB_SERVICE" in each]:
+        del os.environ[variable]  # W&B's own process, which a launcher does not share with another
     opened(name, folder.parent).mirror(Cell(folder), "toy")
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -205,8 +217,6 @@ def test_a_failed_mirror_leaves_the_others_alone(runs: Path, monkeypatch: pytest
 def test_a_package_that_is_not_there_is_one_line_before_training(
     workplace: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toy import CRCL, write_grid
-
     monkeypatch.setattr("harness.tracking.targets.find_spec", lambda word: None if word == name else word)
     where = ["--runs", str(workplace / "runs"), "--data", str(workplace / "data")]
     with pytest.raises(HarnessError, match=rf"pip install 'harness\[{name}\]'"):

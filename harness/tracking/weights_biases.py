@@ -103,8 +103,8 @@ class WeightsBiases(Target):
             dir=str(self.folder), config=dict(records.flatten(cell.spec["run"])), resume="allow", reinit="create_new",
             tags=[cell.fingerprint], settings=quiet,
         )  # fmt: skip
+        run.define_metric("train/steps/*", step_metric="step")  # the first that fits counts
         run.define_metric("*", step_metric="epoch")
-        run.define_metric("train/steps/*", step_metric="step")
         opened = self._open[cell.fingerprint] = _Open(run, int(run.step), lock)
         return opened
 
