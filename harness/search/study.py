@@ -127,10 +127,13 @@ class Study:
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
         return frozen.state.name == "RUNNING" and frozen.user_attrs.get("launcher") == self.id
 
-    def complete(self, trial: Any, value: float, run: str, dev: Mapping[str, float | None]) -> None:
+    def complete(
+        self, trial: Any, value: float, run: str | None = None, dev: Mapping[str, float | None] | None = None
+    ) -> None:
         """A trial has its value; `run` and `dev`, its run's name and dev figures, are shown beside it."""
-        trial.set_user_attr("run", run)
-        for key, figure in dev.items():
+        if run is not None:
+            trial.set_user_attr("run", run)
+        for key, figure in (dev or {}).items():
             trial.set_user_attr(f"dev/{key}", figure)
         self._study.tell(trial, value)
 
