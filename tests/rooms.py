@@ -60,7 +60,8 @@ REASONS = {
 # Large packages, and the rooms that alone may import them. Tables that leave the house are those of pandas.
 OWNERS = {
     "mlflow": "tracking", "optuna": "search", "matplotlib": "reporting", "pandas": "reporting api",
-    "transformers": "data backbones", "tensorboard": "tracking", "wandb": "tracking", "optuna_dashboard": "search", "ray": "launch", "submitit": "launch", "nltk": "data",
+    "transformers": "data backbones", "tensorboard": "tracking",
+    "wandb": "tracking", "optuna_dashboard": "search", "ray": "launch", "submitit": "launch", "nltk": "data",
 }  # fmt: skip
 
 

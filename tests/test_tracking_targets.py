@@ -84,6 +84,8 @@ def in_wandb(runs: Path, cell: Cell) -> Points:
     return points
 
 
+pytest.importorskip("tensorboard")
+pytest.importorskip("wandb")
 READ: dict[str, Callable[[Path, Cell], Points]] = {"tensorboard": in_tensorboard, "wandb": in_wandb}
 
 

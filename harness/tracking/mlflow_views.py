@@ -49,7 +49,7 @@ def view(test: list[str], axes: list[str]) -> dict[str, Any]:
     ]
     charts = [_chart("BAR", key) for key in test] + [_chart("LINE", key) for key in FIRST]
     return {
-        "orderByKey": "attributes.`Created`" if not test else f"metrics.`{test[0]}`",
+        "orderByKey": columns[0],
         "orderByAsc": False,
         "selectedColumns": columns,
         "compareRunCharts": charts,
