@@ -1,14 +1,14 @@
-# The harness with everything that `make demo` needs, on a CPU.
+# The harness with everything that `make demo` needs.
 #
 #   docker build -t crcl-harness .
 #   docker run --rm crcl-harness                                         # make demo: trains, prints the table
 #   docker run --rm -v crcl:/home/harness/work -w /home/harness/work crcl-harness harness run demo   # keeps the runs
 #
-# TORCH_INDEX: where pip also looks for torch; its builds for CPUs count as newer than those of the same version for
-# CUDA, which are 5 GB larger. On a machine with a GPU: --build-arg TORCH_INDEX= and `docker run --gpus all`.
+# torch comes with CUDA: `docker run --gpus all`. --build-arg TORCH_INDEX=URL names an index that pip looks into too; with
+# torch's own index of builds for CPUs the image is 5 GB smaller.
 FROM python:3.12-slim
 
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=
 
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends make \
@@ -27,6 +27,6 @@ RUN python -m venv $VENV \
 
 COPY --chown=harness . .
 RUN pip install --constraint constraints.txt --editable '.[demo,clean,hub]' \
- && touch $VENV/.ready
+ && touch $VENV/.demo
 
 CMD ["make", "demo"]

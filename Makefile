@@ -18,7 +18,7 @@ FAIR        := $(patsubst sweeps/%.toml,%,$(wildcard sweeps/fair/*.toml))
 SMALL        = $(if $(SMOKE),--smoke)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum rivals fair results tables ui test test-slow test-cluster check lint types clean
+.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum rivals fair results tables ui optuna test test-slow test-cluster check lint types clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -74,6 +74,9 @@ tables: setup ## Render every table and figure from the runs that are there, and
 
 ui: setup ## Open the MLflow pages of all runs on localhost
 	$(BIN)/harness ui $(ARGS)
+
+optuna: setup ## Open Optuna's dashboard on the sweep that was worked on last
+	$(BIN)/harness ui --optuna $(ARGS)
 
 test: setup ## Run the tests (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,20 @@ def workplace(tmp_path: Path, toy_data: Path) -> Path:
     """A folder to run the command line in, with `toy` among its data."""
     (tmp_path / "data").symlink_to(toy_data)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables made, to be copied: making them takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    from harness.tracking import open_store
+
+    open_store(None, folder / "runs")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def runs(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return tmp_path / "runs"

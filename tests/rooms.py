@@ -28,7 +28,7 @@ LEVELS: list[dict[str, str]] = [
     },
     {
         "training": "The one trainer: phases, epochs, rounds and steps; checkpoints and exact resume.",
-        "tracking": "Mirrors the ledger in MLflow.",
+        "tracking": "Mirrors the ledger in MLflow, and in TensorBoard or Weights & Biases.",
         "grids": "Reads a declared grid, checks it and expands it into cells.",
         "losses": "The methods' losses as functions, for a loop of one's own.",
     },
@@ -63,7 +63,8 @@ REASONS = {
 # Large packages, and the rooms that alone may import them. Tables that leave the house are those of pandas.
 OWNERS = {
     "mlflow": "tracking", "optuna": "search", "matplotlib": "reporting", "pandas": "reporting api",
-    "transformers": "data backbones", "ray": "launch", "submitit": "launch", "nltk": "data",
+    "transformers": "data backbones", "tensorboard": "tracking",
+    "wandb": "tracking", "optuna_dashboard": "search", "ray": "launch", "submitit": "launch", "nltk": "data",
 }  # fmt: skip
 
 

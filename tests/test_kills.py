@@ -24,7 +24,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Cel
 
 
 def rows(cell: Cell) -> list[dict[str, object]]:
-    return [{**row, "time": 0, "seconds": 0} for row in cell.rows()]
+    return [{**row, "time": 0, "seconds": 0, "system": {}} for row in cell.rows()]
 
 
 def kill_and_continue(number: int, folder: Path, data: Path, undisturbed: Cell) -> bool:

@@ -85,7 +85,7 @@ def in_mlflow(workplace: Path, folder: Path) -> None:
     import mlflow
 
     from harness.tracking import open_store
-    from harness.tracking.sweep import mirror_sweep
+    from harness.tracking.mlflow_sweeps import mirror_sweep
 
     client = mlflow.MlflowClient(f"sqlite:///{workplace / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("toy")
@@ -96,6 +96,7 @@ def in_mlflow(workplace: Path, folder: Path) -> None:
     assert {run.data.tags["sweep"] for run in runs} == {"toy"}
     assert {run.info.status for run in runs} == {"FINISHED"}
     [own] = [run for run in runs if run.data.tags.get("kind") == "sweep"]
+    assert {trial.data.tags["mlflow.parentRunId"] for trial in trials.values()} == {own.info.run_id}
     mirror_sweep(open_store(None, workplace / "runs"), folder)  # again: adds nothing
     assert len(client.search_runs([experiment.experiment_id])) == 3
     rows = read_sweep("toy", workplace / "runs").trials

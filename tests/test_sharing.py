@@ -353,4 +353,4 @@ def test_a_refusal_of_the_hub_is_one_line(
     assert f"--push me/toy: OSError: 401 Unauthorized; {tmp_path / 'out'} is whole" in said
     assert said.count("\n") == 1
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert "pip install 'harness[hub]'" in run("export", cell.fingerprint, *where, "--push", "me/toy").output
+    assert "pip install 'crcl-harness[hub]'" in run("export", cell.fingerprint, *where, "--push", "me/toy").output

@@ -7,7 +7,7 @@ from ledger_toys import a_result
 
 from harness.ledger import Cell, Ledger
 from harness.tracking import forget, mirror_cell, open_store
-from harness.tracking.links import run_links
+from harness.tracking.links import remember_pages, run_links
 
 
 def finished(runs: Path, fingerprint: str) -> Cell:
@@ -19,7 +19,8 @@ def finished(runs: Path, fingerprint: str) -> Cell:
 
 
 def test_links_lead_to_the_runs_that_the_store_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "HARNESS_UI"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("harness.tracking.store.AT_ONCE", 2)  # the store answers in several pages
     runs = tmp_path / "runs"
     assert run_links(runs) == {}
@@ -36,11 +37,16 @@ def test_links_lead_to_the_runs_that_the_store_has(tmp_path: Path, monkeypatch: 
     assert set(links) == {"a" * 16, "b" * 16}
     run = store.find_run("toy", "b" * 16)
     assert run is not None
-    assert links["b" * 16] == f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    place = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?workflowType=machine_learning"
+    assert links["b" * 16] == f"http://127.0.0.1:5000/{place}"
     pages = {run_links(runs, pages="http://elsewhere:8080/")["b" * 16].partition("#")[0]}
     assert pages == {"http://elsewhere:8080/"}
+    remember_pages(runs, "http://127.0.0.1:5050")  # as `harness ui --port 5050` does
+    assert run_links(runs)["b" * 16] == f"http://127.0.0.1:5050/{place}"
+    monkeypatch.setenv("HARNESS_UI", "https://mlflow.example.org/nc/")
+    assert run_links(runs)["b" * 16] == f"https://mlflow.example.org/nc/{place}"
     either = [store.find_run(grid, "a" * 16) for grid in ("toy", "another")]
-    assert links["a" * 16].rpartition("/")[2] in {found.info.run_id for found in either if found}
+    assert links["a" * 16].rpartition("/")[2].partition("?")[0] in {found.info.run_id for found in either if found}
 
 
 def test_a_store_that_does_not_answer_gives_no_links(tmp_path: Path) -> None:

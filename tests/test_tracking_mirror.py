@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 import socket
 import sqlite3
@@ -11,97 +10,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from ledger_toys import a_result, a_spec
+from tracking_toys import BEGIN, finish, hold, make_cell, result, row
 
 from harness.errors import HarnessError
 from harness.ledger import Cell, Ledger
-from harness.tracking import Mirror, Store, forget, mirror_cell, open_store
-
-BEGIN = 1_700_000_000.0  # unix seconds
-
-
-def make_cell(runs: Path, fingerprint: str = "f" * 16, *, grid: str = "toy", seed: int = 0, **more: Any) -> Cell:
-    run = {
-        "dataset": "twemoji",
-        "noise": {"name": "caption_level", "rate": 0.4},
-        "backbone": {"name": "vse_infinity", "embed_dim": 64},
-        "method": {"name": "crcl", "beta": 0.8, "pieces": [3, 4]},
-        "augmentation": None,
-        "schedule": {"epochs": None, "lr": 5e-4},
-        "evaluation": {"selection": "best_dev_rsum"},
-        "seed": seed,
-    }
-    labels = {"method": "crcl", "noise.rate": 0.4, "seed": seed}
-    name = f"crcl noise.rate=0.4 seed={seed}"
-    return Ledger(runs).add(
-        {"fingerprint": fingerprint, "grid": grid, "cell": name, "labels": labels, "run": run, **more}
-    )
-
-
-def row(epoch: int, *, at: float | None = None, steps: int = 2) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "piece": 0,
-        "epoch_in_piece": epoch,
-        "step": 10 * (epoch + 1),
-        "time": BEGIN + 60 * (epoch + 1) if at is None else at,
-        "seconds": 60.0,
-        "values": {"train/loss": 5.0 - epoch, "dev/rsum": 100.0 + epoch, "labels/auc": None},
-        "steps": [[10 * epoch + 5 * i, {"step/loss": 1.0 * i}] for i in range(steps)],
-    }
-
-
-def result(protocols: tuple[str, ...] = ("full",)) -> dict[str, Any]:
-    metrics = {"i2t_r1": 40.0, "rsum": 300.0}
-    return {
-        "fingerprint": "f" * 16,
-        "finished": "2023-11-14T22:33:20+00:00",
-        "selection": "best_dev_rsum",
-        "best": {"piece": 0, "epoch": 1, "epochs": 1, "dev/rsum": 101.0},
-        "test": dict.fromkeys(protocols, metrics),
-        "dev": {"rsum": 101.0},
-        "labels": {"labels/auc": 0.9},
-        "noise": {"realised_rate": 0.4, "sha256": "ab" * 32},
-        "dataset": {"name": "twemoji", "digest": "cd" * 32, "images": 10, "pairs": 50},
-        "environment": {"python": "3.11", "device": "cpu", "git_commit": "abc123"},
-        "seconds": 120.0,
-        "steps": 20,
-    }
-
-
-def hold(cell: Cell) -> None:
-    """A claim by this living process."""
-    claim = {
-        "token": "t",
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "since": time.time(),
-        "started": None,
-    }
-    cell.path("claim.json").write_text(json.dumps(claim))
-
-
-def finish(cell: Cell, what: dict[str, Any]) -> None:
-    cell.path("claim.json").unlink(missing_ok=True)
-    np.save(cell.path("labels.npy"), np.ones(50, np.float32))
-    cell.write_result(what)
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with its tables made, to be copied: making them takes seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    open_store(None, folder / "runs")
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def runs(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(migrated, tmp_path / "mlflow.db")
-    return tmp_path / "runs"
+from harness.tracking import Extras, Mirror, Store, forget, mirror_cell, open_store
 
 
 @pytest.fixture
@@ -131,12 +46,7 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     assert run.data.params["method.beta"] == "0.8"
     assert run.data.params["method.pieces"] == "[3, 4]"
     tags = run.data.tags
-    assert (tags["grid"], tags["sweep"], tags["seed"], tags["axis.noise.rate"]) == (
-        "toy",
-        "lr-search",
-        "0",
-        "0.4",
-    )
+    assert (tags["grid"], tags["sweep"], tags["axis.seed"], tags["axis.noise.rate"]) == ("toy", "lr-search", "0", "0.4")
     assert tags["group"].startswith("crcl noise.rate=0.4 [")
     assert "format" not in tags
 
@@ -144,7 +54,7 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     mirror_cell(store, cell)
     run = the_run(store, cell)
     assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0)]
-    assert history(store, run, "step/loss") == [(0, 0.0), (5, 1.0), (10, 0.0), (15, 1.0)]
+    assert history(store, run, "train/steps/loss") == [(0, 0.0), (5, 1.0), (10, 0.0), (15, 1.0)]
     assert "labels/auc" not in run.data.metrics  # undefined, not zero
 
     finish(cell, result())
@@ -152,9 +62,9 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     run = the_run(store, cell)
     assert run.info.status == "FINISHED"
     assert run.info.end_time == 1_700_001_200_000
-    assert history(store, run, "test/i2t_r1") == [(0, 40.0)]
-    assert run.data.metrics["selected/labels/auc"] == 0.9
-    assert run.data.metrics["noise/realised_rate"] == 0.4
+    assert history(store, run, "test/detail/i2t_r1") == [(0, 40.0)]
+    assert (run.data.metrics["dev/rsum_selected"], run.data.metrics["progress/selected_epoch"]) == (101.0, 1.0)
+    assert run.data.metrics["progress/realised_noise"] == 0.4
     assert run.data.tags["device"] == "cpu"
     assert run.data.tags["mlflow.source.git.commit"] == "abc123"
     assert (run.data.tags["dataset.digest"], run.data.tags["algorithm"]) == ("cd" * 32, "1")
@@ -215,10 +125,10 @@ def test_mirroring_again_adds_nothing(store: Store, runs: Path) -> None:
         picture.write_bytes(b"a picture")
         return {"curve": picture}
 
-    mirror_cell(store, cell, figures=figures)
+    mirror_cell(store, cell, extras=Extras(figures))
     before = dump(runs)
-    mirror_cell(store, cell, figures=figures)
-    mirror_cell(open_store(None, runs), cell, figures=figures)
+    mirror_cell(store, cell, extras=Extras(figures))
+    mirror_cell(open_store(None, runs), cell, extras=Extras(figures))
     assert dump(runs) == before
     assert len(drawn) == 1
     files = [f.path for f in store.client.list_artifacts(the_run(store, cell).info.run_id, "figures")]
@@ -252,7 +162,7 @@ def test_epochs_trained_again_after_a_kill_are_not_logged_twice(store: Store, ru
 
     run = the_run(store, cell)
     assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0), (2, 102.0), (3, 103.0)]
-    assert len(history(store, run, "step/loss")) == 8
+    assert len(history(store, run, "train/steps/loss")) == 8
     assert run.info.status == "FINISHED"
 
 
@@ -343,7 +253,7 @@ def test_more_points_than_one_call_takes(store: Store, runs: Path) -> None:
     cell.append_row(row(1, steps=3))
     mirror_cell(store, cell)
     run = the_run(store, cell)
-    assert len(history(store, run, "step/loss")) == 1703
+    assert len(history(store, run, "train/steps/loss")) == 1703
     assert history(store, run, "epoch") == [(0, 0.0), (1, 1.0)]
 
 
@@ -400,7 +310,7 @@ def test_a_server_that_is_down_is_one_complaint_and_then_left_alone(runs: Path) 
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
     cell = make_cell(runs)
     cell.append_row(row(0))
-    mirror = Mirror(uri, runs)
+    mirror = Mirror(runs, uri=uri)
     mirror.update([cell])
     assert mirror.complaint is not None
     assert mirror.complaint.startswith(f"tracking store {uri}: ")
@@ -420,8 +330,8 @@ def test_a_launcher_looks_only_at_what_changed(runs: Path, monkeypatch: pytest.M
         looked_at.append(cell.fingerprint)
         mirror_cell(store, cell, **more)
 
-    monkeypatch.setattr("harness.tracking.mirror.mirror_cell", spy)
-    mirror = Mirror(None, runs)
+    monkeypatch.setattr("harness.tracking.mlflow_runs.mirror_cell", spy)
+    mirror = Mirror(runs)
     mirror.update(cells)
     mirror.update(cells)
     cells[1].append_row(row(1))
@@ -460,8 +370,8 @@ def test_a_finished_grid_of_any_size_costs_one_search(
     cells = finished_grid(store, runs, count)
     client = Counting(store.client)
     monkeypatch.setattr("harness.tracking.mirror.MANY", 2)
-    monkeypatch.setattr("harness.tracking.mirror.open_store", lambda *_: Store(store.uri, store.artifacts, client))
-    mirror = Mirror(None, runs, grid="toy")
+    monkeypatch.setattr("harness.tracking.mlflow_runs.open_store", lambda *_: Store(store.uri, store.artifacts, client))
+    mirror = Mirror(runs, grid="toy")
     mirror.update(cells)
     mirror.update(cells)
     assert mirror.complaint is None
@@ -486,8 +396,8 @@ def test_the_search_leaves_out_none_that_lacks_something(
 
     client = Counting(store.client)
     monkeypatch.setattr("harness.tracking.mirror.MANY", 0)
-    monkeypatch.setattr("harness.tracking.mirror.open_store", lambda *_: Store(store.uri, store.artifacts, client))
-    mirror = Mirror(None, runs)
+    monkeypatch.setattr("harness.tracking.mlflow_runs.open_store", lambda *_: Store(store.uri, store.artifacts, client))
+    mirror = Mirror(runs)
     mirror.update([whole])
     assert client.calls == {"get_experiment_by_name": 1, "search_runs": 1}
     mirror.update([*cells, never, failed])
@@ -508,9 +418,9 @@ def test_the_search_looks_into_the_grid_of_each_cell(store: Store, runs: Path, m
     other = make_cell(runs, "e" * 16, grid="other")
     finish(other, result())
     monkeypatch.setattr("harness.tracking.mirror.MANY", 0)
-    Mirror(None, runs).update([cell, other])
+    Mirror(runs).update([cell, other])
     assert the_run(store, other, "other").data.tags["grid"] == "other"
-    Mirror(None, runs, grid="third").update([cell])
+    Mirror(runs, grid="third").update([cell])
     assert the_run(store, cell, "third").data.tags["grid"] == "third"
 
 
@@ -522,7 +432,7 @@ def test_the_search_looks_into_the_grid_of_each_cell(store: Store, runs: Path, m
     ],
 )  # fmt: skip
 def test_a_store_that_cannot_be_is_one_line(tmp_path: Path, uri: str, says: str) -> None:
-    mirror = Mirror(uri, tmp_path / "runs")
+    mirror = Mirror(tmp_path / "runs", uri=uri)
     cell = Ledger(tmp_path / "runs").add(a_spec())
     cell.write_result(a_result())
     mirror.update([cell])

@@ -184,7 +184,7 @@ def gone(pids: list[int]) -> bool:
 
 
 def outcome(cell: Cell) -> dict[str, Any]:
-    rows = [{k: v for k, v in row.items() if k not in ("time", "seconds")} for row in cell.rows()]
+    rows = [{k: v for k, v in row.items() if k not in ("time", "seconds", "system")} for row in cell.rows()]
     files = {name: cell.path(name).read_bytes() for name in ("labels.npy", "label_history.npy", "model.safetensors")}
     return {"rows": rows, "files": files} | {
         key: result(cell)[key] for key in ("test", "dev", "best", "labels", "steps")

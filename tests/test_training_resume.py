@@ -42,7 +42,7 @@ def outcome(cell: Cell) -> dict[str, Any]:
     """Everything that must be the same, whatever happened on the way."""
     result = cell.result()
     assert result is not None, cell.failure()
-    rows = [{k: v for k, v in row.items() if k not in ("time", "seconds")} for row in cell.rows()]
+    rows = [{k: v for k, v in row.items() if k not in ("time", "seconds", "system")} for row in cell.rows()]
     return {
         "test": result["test"], "dev": result["dev"], "best": result["best"], "labels": result["labels"],
         "steps": result["steps"], "rows": rows,

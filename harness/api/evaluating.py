@@ -59,15 +59,10 @@ def evaluate_file(file: Path, dataset: str, *, data: Path, split: str = "test", 
 
 
 def _with_its_words(cell: Cell, dataset: "Dataset") -> "Dataset":
-    from harness.data.cards import DatasetCard
-    from harness.data.vocabulary import Vocabulary
-    from harness.files import read_json
-    from harness.sharing.folder import DATASET, VOCABULARY
+    from harness.data.vocabulary import read_reading
 
-    words, card = cell.path(VOCABULARY), cell.path(DATASET)
-    if not words.is_file():
-        return dataset
-    return dataset.read_with(Vocabulary.load(words), DatasetCard.model_validate(read_json(card)).tokenizer)
+    reading = read_reading(cell.path("vocabulary.json"))
+    return dataset if reading is None else dataset.read_with(*reading)
 
 
 def _score(

@@ -1,7 +1,7 @@
 """Training the cells of a grid: what `harness run`, `harness train` and the functions of the same names share."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ def run_grid(
     profile: Path | None = None,
     budget: float | None = None,
     retrain: bool = False,
+    mirrors: Sequence[str] = (),
     mirror: bool = True,
     machine: dict[str, Any],
 ) -> Ran:
@@ -53,7 +54,8 @@ def run_grid(
         profile: settings of the launchers.
         budget: seconds until the workers are stopped after a checkpoint. None: until all is done.
         retrain: train again the finished cells that are of other data or code than now.
-        mirror: keep every run in MLflow too.
+        mirrors: where runs are shown beside MLflow: "tensorboard", "wandb".
+        mirror: show the runs anywhere.
         machine: keywords of `Machine`, for the workers.
 
     Raises:
@@ -65,13 +67,14 @@ def run_grid(
     from harness.launch.prepare import prepare_data
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
-    from harness.reporting.figures.curves import figures
+    from harness.reporting.shown import EXTRAS
     from harness.tracking import Mirror
 
     # The workers of a cluster may have another device.
     here = machine if launcher == "local" else {**machine, "device": "auto"}
     _refuse_missing(here)
     engine = open_engine(launcher, jobs, profile)
+    kept = Mirror(runs, targets=("mlflow", *mirrors) if mirror else (), grid=grid.name, extras=EXTRAS)
     prepare_data(grid.cells, data)
     ledger, now = Ledger(runs), DataNow(data)
     known = [ledger.cell(cell.fingerprint) for cell in grid.cells]
@@ -85,13 +88,12 @@ def run_grid(
     cells = [ledger.add(cell.entry(grid.name)) for cell in grid.cells]
     worker_options = [*machine_options(machine), *(["--processes", str(processes)] if processes > 1 else [])]
     time = None if budget is None else _budget(budget, grid.cells, runs, data, jobs)
-    kept = Mirror(None, runs, grid=grid.name, figures=figures) if mirror else None
-    update = (lambda _: None) if kept is None else kept.update
-    with closing(engine):
+    update = kept.update
+    with closing(engine), closing(kept):
         states = run_cells(cells, data=data, engine=engine, worker_options=worker_options, update=update, budget=time)
-    for scored in _ensembles(grid, ledger, data, here):
-        update([scored])
-    if kept is not None and kept.complaint:
+        for scored in _ensembles(grid, ledger, data, here):
+            update([scored])
+    if kept.complaint:
         print(f"warning: {kept.complaint}", file=sys.stderr)
     # A worker that was killed leaves its cell interrupted: no failure of the run, but not done either.
     failed = {cell: state for cell, state in states.items() if state != "done"}

@@ -94,3 +94,17 @@ def _refuse_larger(build: Any, side: int) -> None:
         raise ValueError(f"{build:,} is larger than any size of its tensors, {side:,}")
     for part in parts:
         _refuse_larger(part, side)
+
+
+def describe_network(path: Path) -> dict[str, Any]:
+    """What a network's file says of how to build it, `name`, `region_dim`, `keywords`, ..., without its weights.
+
+    Raises:
+        HarnessError: as for `load_backbone`.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            build: dict[str, Any] = json.loads((file.metadata() or {})["backbone"])
+            return build
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise HarnessError(f"{path}: is no network of this project ({error})") from None

@@ -32,8 +32,8 @@ VERBS = {
     "data": "Build and check data sets, import checkpoints.",
     "bench": "Time a training step at the paper's sizes: seconds, memory, achieved rate, profile.",
     "verify": "Compare our numbers with golden values of the official implementations.",
-    "sync": "Bring the MLflow mirror up to date with the cell folders.",
-    "ui": "Open the MLflow pages of all runs.",
+    "sync": "Bring MLflow, and TensorBoard or W&B, up to date with the cell folders.",
+    "ui": "Open the MLflow pages of all runs, or Optuna's on a sweep.",
     "cell": "Train one cell. The launchers call this verb.",
     "completion": "Print the script by which a shell completes verbs, options and names.",
 }

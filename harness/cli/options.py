@@ -54,6 +54,16 @@ retrain = click.option(
 )  # fmt: skip
 
 
+storage = click.option(
+    "--storage", metavar="URL", envvar="HARNESS_STORAGE",
+    help="The database of a sweep's study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
+)  # fmt: skip
+mirrors = click.option(
+    "--mirror", "mirrors", multiple=True, type=click.Choice(["tensorboard", "wandb"]), envvar="HARNESS_MIRROR",
+    help="Show the runs there too, beside MLflow (HARNESS_MIRROR, names with spaces between). May be repeated.",
+)  # fmt: skip
+
+
 def complete_names(room: "Room") -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """What may follow where the name of a declaration is asked for: a name of the room, else a file."""
 

@@ -29,6 +29,7 @@ Examples:
 @options.processes
 @options.launcher
 @options.budget
+@options.mirrors
 @options.retrain
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
 @options.machine

@@ -1,6 +1,7 @@
 """`harness sweep`: search hyperparameters on dev."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,12 @@ from harness.cli import options
 )
 @options.launcher
 @click.option("--trials", type=click.IntRange(min=1), help="How many trials in all.  [default: what the sweep says]")
-@click.option(
-    "--storage", metavar="URL", envvar="HARNESS_STORAGE",
-    help="The database of the study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
-)  # fmt: skip
+@options.storage
 @click.option(
     "--retrain", is_flag=True,
     help="Begin again a search that is on other data or code than now; the old one moves to runs/.old.",
 )  # fmt: skip
+@options.mirrors
 @options.machine
 def command(
     sweep_name: str,
@@ -39,6 +38,7 @@ def command(
     trials: int | None,
     storage: str | None,
     retrain: bool,
+    mirrors: tuple[str, ...],
     machine: dict[str, Any],
 ) -> None:
     """Search the space of SWEEP (a name in sweeps/ or a .toml file) for the best dev score.
@@ -55,7 +55,7 @@ def command(
     from harness.launch.profile import open_engine
     from harness.ledger import Ledger
     from harness.printing.numbers import count
-    from harness.reporting.figures.curves import figures
+    from harness.reporting.shown import EXTRAS
     from harness.search import load_sweep
     from harness.search.launcher import Launcher, settings_of, words
     from harness.search.outcome import write_outcome
@@ -63,7 +63,7 @@ def command(
     from harness.search.state import differing, set_aside_sweep, state_now
     from harness.search.study import Study
     from harness.spec import fingerprint
-    from harness.tracking.sweep import SweepMirror
+    from harness.tracking import Mirror
     from harness.training.machine import Machine
 
     sweep = load_sweep(sweep_name, smoke=smoke, trials=trials)
@@ -80,20 +80,23 @@ def command(
     why = differing(folder, state)
     if why and retrain:
         print(f"again   {sweep.name} was begun on {why}; what there was is in {set_aside_sweep(folder)}")
+    extras = replace(EXTRAS, sweep_figures=lambda at: _draw(sweep.title, at))
+    mirror = Mirror(runs, targets=("mlflow", *mirrors), grid=sweep.name, extras=extras, sweep=folder)
     study = Study(sweep, folder, storage, state=state)
     try:
         search = Launcher(
             sweep, study, ledger, data,
             engine=engine, jobs=jobs, worker_options=worker_options, now=now, retrain=retrain,
         )  # fmt: skip
-        mirror = SweepMirror(None, runs, folder, figures=figures, sweep_figures=lambda at: _draw(sweep.title, at))
         rows = search.run(mirror.update)
         importance = study.importance()
+        summary = write_outcome(sweep, rows, importance, folder=folder, ledger=ledger, data=data, machine=here)
+        study.show_winner(summary["trial"], summary["test"])
     finally:
         study.close()
         engine.close()
-    summary = write_outcome(sweep, rows, importance, folder=folder, ledger=ledger, data=data, machine=here)
     mirror.update(search.cells)
+    mirror.close()
     if mirror.complaint:
         print(f"warning: {mirror.complaint}", file=sys.stderr)
     best = winner(rows, sweep.direction)

@@ -1,50 +1,64 @@
-"""`harness sync`: bring the MLflow mirror up to date from the cell folders."""
+"""`harness sync`: bring the mirrors up to date from the cell folders."""
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options
 from harness.printing.numbers import count
 
+if TYPE_CHECKING:
+    from harness.tracking import Target
+
 
 @click.command()
 @options.runs
 @click.option(
-    "--store", metavar="URI", help="Tracking store.  [default: MLFLOW_TRACKING_URI, else mlflow.db beside the runs]"
+    "--store", metavar="URI", help="MLflow's store.  [default: MLFLOW_TRACKING_URI, else mlflow.db beside the runs]"
 )
-@click.option("--rebuild", is_flag=True, help="Delete the runs in the store first and log them anew.")
-def command(runs: Path, store: str | None, rebuild: bool) -> None:
-    """Log to MLflow what the cell folders have and it lacks: a server was down, or runs were copied here.
+@click.option("--rebuild", is_flag=True, help="Delete the runs in the mirrors first and log them anew.")
+@options.mirrors
+def command(runs: Path, store: str | None, rebuild: bool, mirrors: tuple[str, ...]) -> None:
+    """Show in MLflow, and in each --mirror, what the cell folders have and it lacks: a server was down, or runs were
+    copied here.
 
     Temporary files that killed workers have left are deleted.
     """
+    from harness.ledger import Ledger
+    from harness.reporting.shown import EXTRAS
+    from harness.tracking import opener
+
+    if not list(Ledger(runs).cells()):
+        print(f"{runs}: no runs yet; `harness run demo` makes some")
+        return
+    for name in dict.fromkeys(("mlflow", *mirrors)):
+        with closing(opener(name, runs, uri=store, extras=EXTRAS)()) as target:
+            _sync(runs, target, rebuild)
+    for cell in Ledger(runs).cells():
+        cell.tidy()
+    for cell in Ledger(runs).damaged():
+        print(f"left out  {cell.fingerprint}: {cell.damage()}", file=sys.stderr)
+
+
+def _sync(runs: Path, target: "Target", rebuild: bool) -> None:
     from rich.progress import track
 
     from harness.ledger import Ledger
-    from harness.reporting.figures.curves import figures
-    from harness.tracking import forget, mirror_cell, open_store
-    from harness.tracking.sweep import mirror_sweep
     from harness.uris import shown
 
-    cells = list(Ledger(runs).cells())
-    if not cells:
-        print(f"{runs}: no runs yet; `harness run demo` makes some")
-        return
     begin = time.monotonic()
-    opened = open_store(store, runs)
-    for cell in track(cells, description="cells", transient=True):
-        if rebuild:
-            forget(opened, cell)
-        mirror_cell(opened, cell, figures=figures)
-        cell.tidy()
+    cells = list(Ledger(runs).cells())
     for sweep in sorted((runs / "sweeps").glob("*/sweep.json")):
-        mirror_sweep(opened, sweep.parent)
-    for cell in Ledger(runs).damaged():
-        print(f"left out  {cell.fingerprint}: {cell.damage()}", file=sys.stderr)
+        target.mirror_sweep(sweep.parent)
+    for cell in track(cells, description="cells", transient=True):
+        grid = cell.spec["grid"]
+        if rebuild:
+            target.forget(cell, grid)
+        target.mirror(cell, grid)
     seconds = time.monotonic() - begin
-    print(
-        f"{shown(opened.uri)}: {count(len(cells), 'cell')} {'rebuilt' if rebuild else 'up to date'} in {seconds:.1f} s"
-    )
+    state = "rebuilt" if rebuild else "up to date"
+    print(f"{shown(target.place)}: {count(len(cells), 'cell')} {state} in {seconds:.1f} s")

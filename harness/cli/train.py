@@ -27,6 +27,7 @@ SHORT = {"epochs": "schedule.epochs"}  # options whose key of the run is another
 @options.processes
 @options.launcher
 @options.budget
+@options.mirrors
 @options.retrain
 @click.option("--dry-run", is_flag=True, help="Train nothing: print fingerprint and settings, as a grid's file.")
 @options.machine

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.data.tokenizer import Tokens
 from harness.errors import HarnessError
+from harness.files import read_json, write_json
 
 PAD, START, END, UNK, MASK = "<pad>", "<start>", "<end>", "<unk>", "<mask>"
 SPECIAL = (PAD, START, END, UNK)
@@ -81,6 +82,17 @@ class Vocabulary:
                 f"{path}: not a vocabulary ({error}); accepted: JSON with word2idx numbering words from 0, "
                 f"{PAD} first; without the file one is built from the captions"
             ) from None
+
+
+def write_reading(path: Path, vocabulary: Vocabulary, tokenizer: str) -> None:
+    """How a network reads captions, beside it: an official vocabulary file, and how a caption becomes words."""
+    write_json(path, {"tokenizer": tokenizer, **vocabulary.table()})
+
+
+def read_reading(path: Path) -> tuple[Vocabulary, str] | None:
+    """The vocabulary and the tokenizer of `write_reading`; None where there is no file."""
+    table = read_json(path)
+    return None if table is None else (Vocabulary.load(path), str(table.get("tokenizer", "words")))
 
 
 def caption_ids(tokens: Tokens, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

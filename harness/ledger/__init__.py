@@ -13,8 +13,8 @@
     pairs.npz          every training pair as the selected network sees it: similarity, match; and whether it is true
     ranks.npz          the ranks of the test queries, by protocol: what two runs are compared by
     model.safetensors  the selected network
-    vocabulary.json    the words that the network reads, and
-    dataset.json       the card of its data set: of a run that was imported, whose data need not be here
+    vocabulary.json    the words that the network reads, by number, and how a caption becomes words
+    dataset.json       the card of the data set of a run that was imported, whose data need not be here
     result.json        the figures at the end; a cell with a result is done
     failure.json       why it failed, with the traceback
     log.txt            what the worker printed

@@ -124,6 +124,7 @@ class Row(TypedDict):
     seconds: float  # that the epoch took
     values: Metrics  # "train/...", "dev/...", "labels/..."
     steps: list[list[Any]]  # sampled steps: [step, {"step/loss": ...}]
+    system: NotRequired[Metrics]  # what the epoch took of the machine: see `harness.training.usage`
     history: NotRequired[int]  # CRC-32 of the epoch's row of label_history.npy
 
 

@@ -170,6 +170,7 @@ class Launcher:
     def _look(self, one: _Open, died: dict[Cell, str]) -> None:
         """End a trial whose cell has ended or that is pruned; give a cell whose worker died another one."""
         cell, state = one.cell, one.cell.state()
+        bad = self._report(one)
         if state == "done":
             result, why = cell.result() or {}, self._other(cell)
             if why:
@@ -177,8 +178,9 @@ class Launcher:
                     f"{cell.name}: its run {cell.fingerprint} was {why}: the data changed while the sweep was at work; "
                     "start it again, and it says what to do"
                 )
-            self._end(one, lambda: self.study.complete(one.trial, result["dev"][self.sweep.objective[4:]]))
-        elif self._prunable(one):
+            value = result["dev"][self.sweep.objective[4:]]
+            self._end(one, lambda: self.study.complete(one.trial, value, cell.name, result["dev"]))
+        elif bad:
             self.display.say(f"pruned  {cell.name}  after epoch {ordinal(max(one.reported))} of its last piece")
             self._end(one, lambda: self.study.prune(one.trial))
             if all(other.cell is not cell for other in self.open.values()):
@@ -206,21 +208,22 @@ class Launcher:
             one.trial.set_user_attr("deaths", attempts)
         self.pool.waiting.append(one.cell)
 
-    def _prunable(self, one: _Open) -> bool:
-        """Report the epochs of the last piece that are new, and whether they are so bad that the trial is to end."""
-        if self.sweep.pruner.name == "none":
-            return False
-        new = [
-            row for row in one.cell.rows()
+    def _report(self, one: _Open) -> bool:
+        """Report the epochs of the last piece that are new; whether they are so bad that the trial is to end."""
+        new = {
+            row["epoch_in_piece"]: value for row in one.cell.rows()
             if row["piece"] == one.last_piece and row["epoch_in_piece"] not in one.reported
-        ]  # fmt: skip
+            and (value := row["values"].get(self.sweep.objective)) is not None
+        }  # fmt: skip
         if not new:
             return False
         with self.study.deciding():
-            for row in new:
-                one.trial.report(row["values"][self.sweep.objective], row["epoch_in_piece"])
-                one.reported.add(row["epoch_in_piece"])
-            return bool(one.trial.should_prune())
+            if not self.study.owns(one.trial):
+                return False
+            for epoch, value in new.items():
+                one.trial.report(value, epoch)
+                one.reported.add(epoch)
+            return self.sweep.pruner.name != "none" and bool(one.trial.should_prune())
 
     def _end(self, one: _Open, tell: Callable[[], None]) -> None:
         """Tell how a trial ended, if it is still this launcher's to tell."""

@@ -9,7 +9,7 @@ next depends on the seed, the trial's number and the trials that have ended, and
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -27,6 +27,8 @@ from harness.search.state import LOCK, State, differing, refusal
 from harness.search.storage import explain_failures, open_storage, optuna
 from harness.seeds import seed_for
 from harness.uris import secrets, shown
+
+PAPER = {"setting": "the paper's"}  # how the first trial is marked in Optuna's pages
 
 
 class Study:
@@ -70,6 +72,7 @@ class Study:
                 _write_down(sweep, folder, self.url, token, state)
                 if held is None:
                     self._study.set_user_attr("folder", token)
+                    self._study.set_metric_names([sweep.objective])
         self.id = uuid.uuid4().hex[:12]
         self._me = folder / "launchers" / self.id
         self._me.mkdir(parents=True)
@@ -105,9 +108,9 @@ class Study:
         if not waiting:
             points = _points(self.sweep)
             if points is not None:
-                self._study.enqueue_trial(points[number])
+                self._study.enqueue_trial(points[number], user_attrs=PAPER if number == 0 else None)
             elif number == 0:
-                self._study.enqueue_trial(self.sweep.points(self.sweep.paper))
+                self._study.enqueue_trial(self.sweep.points(self.sweep.paper), user_attrs=PAPER)
         self._study.sampler = _sampler(self.sweep, number)
         return self._taken(self._study.ask())
 
@@ -125,8 +128,27 @@ class Study:
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
         return frozen.state.name == "RUNNING" and frozen.user_attrs.get("launcher") == self.id
 
-    def complete(self, trial: Any, value: float) -> None:
+    def complete(
+        self, trial: Any, value: float, run: str | None = None, dev: Mapping[str, float | None] | None = None
+    ) -> None:
+        """A trial has its value; `run` and `dev`, its run's name and dev figures, are shown beside it."""
+        if run is not None:
+            trial.set_user_attr("run", run)
+        for key, figure in (dev or {}).items():
+            trial.set_user_attr(f"dev/{key}", figure)
         self._study.tell(trial, value)
+
+    def show_winner(self, number: int, test: Mapping[str, Mapping[str, float | None]]) -> None:
+        """The winning trial and its test figures, beside the study: Optuna lets nobody write to a trial that has ended,
+        and no other trial has any."""
+        with self.deciding():
+            shown: dict[str, float | None] = {"winner": number}
+            shown |= {
+                f"test/{protocol}/{key}": figure for protocol, named in test.items() for key, figure in named.items()
+            }
+            for key, value in shown.items():
+                if self._study.user_attrs.get(key) != value:
+                    self._study.set_user_attr(key, value)
 
     def prune(self, trial: Any) -> None:
         self._study.tell(trial, state=optuna().trial.TrialState.PRUNED)

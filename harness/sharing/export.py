@@ -8,7 +8,7 @@ from harness import __version__
 from harness.data import open_dataset
 from harness.data.cards import DatasetCard
 from harness.data.dataset import find
-from harness.data.vocabulary import Vocabulary
+from harness.data.vocabulary import Vocabulary, read_reading, write_reading
 from harness.errors import HarnessError
 from harness.files import file_sha256, read_json, whole_folder, write_atomic, write_json
 from harness.ledger import Cell
@@ -37,7 +37,7 @@ def export_run(cell: Cell, data: Path, out: Path) -> Path:
     """
     result = _finished(cell)
     run = RunSpec.from_table(cell.spec["run"])
-    card, vocabulary = _words(cell, run, result, data)
+    card, reading = _reading(cell, run, result, data)
     names = [name for name in (*form.NEEDED, *form.MAYBE) if cell.path(name).is_file()]
     names += sorted(path.name for path in cell.folder.iterdir() if form.FURTHER_NETWORK.fullmatch(path.name))
     made = {form.DATASET, form.ENVIRONMENT, form.VOCABULARY}
@@ -48,8 +48,8 @@ def export_run(cell: Cell, data: Path, out: Path) -> Path:
                 write_atomic(folder / name, cell.path(name).read_bytes())
         write_json(folder / form.DATASET, card.model_dump())
         write_json(folder / form.ENVIRONMENT, {"trained": result["environment"], "exported": _versions()})
-        if vocabulary is not None:
-            write_json(folder / form.VOCABULARY, vocabulary.table())
+        if reading is not None:
+            write_reading(folder / form.VOCABULARY, *reading)
         files = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
         manifest = form.Manifest(
             format=form.FORMAT, harness=__version__, fingerprint=cell.fingerprint, files=files
@@ -77,21 +77,23 @@ def _finished(cell: Cell) -> dict[str, Any]:
     return result
 
 
-def _words(cell: Cell, run: RunSpec, result: dict[str, Any], data: Path) -> tuple[DatasetCard, Vocabulary | None]:
-    """The card of the data set, and the words that the network reads; None where it brings a tokenizer of its own."""
-    kept = read_json(cell.path(form.DATASET))
-    if kept is not None:  # an imported run: its data need not be here
-        known = cell.path(form.VOCABULARY)
-        return DatasetCard.model_validate(kept), Vocabulary.load(known) if known.is_file() else None
-    if run.backbone.cls.reads_pixels:
-        return find(run.dataset, data)[1], None
-    dataset = open_dataset(run.dataset, data)
+def _reading(
+    cell: Cell, run: RunSpec, result: dict[str, Any], data: Path
+) -> tuple[DatasetCard, tuple[Vocabulary, str] | None]:
+    """The card of the data set, and the vocabulary and tokenizer by which the network reads captions; None where it
+    brings its own."""
+    kept = read_json(cell.path(form.DATASET))  # of an imported run: its data need not be here
+    card = find(run.dataset, data)[1] if kept is None else DatasetCard.model_validate(kept)
+    reading = read_reading(cell.path(form.VOCABULARY))
+    if reading is not None or kept is not None or run.backbone.cls.reads_pixels:
+        return card, reading
+    dataset = open_dataset(run.dataset, data)  # a run of an earlier version did not keep it
     if dataset.digest() != result["dataset"]["digest"]:
         raise HarnessError(
             f"{dataset.folder}: the data differ from those that {cell.fingerprint} was trained on, and so may the "
             "words that its network reads; bring the old data back (--data), or train the run again on these"
         )
-    return dataset.card, dataset.vocabulary
+    return card, (dataset.vocabulary, card.tokenizer)
 
 
 def _versions() -> dict[str, str]:

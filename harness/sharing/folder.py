@@ -4,7 +4,7 @@
     export.json        the run's fingerprint, and the sha256 of each of the files below
     spec.json          as in the ledger, and so are the other files of the cell (harness/ledger/__init__.py)
     vocabulary.json    the words that the network reads, in the form of SCAN's files; none where it brings its own
-    dataset.json       the card of the data set: title, source, licence, tokenizer
+    dataset.json       the card of the data set: title, source, licence
     environment.json   versions: of the training, and of the packages that were there at the export
 
 What else lies in the folder is left alone: a hub adds files of its own.

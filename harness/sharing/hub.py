@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.extras import require
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -39,8 +40,4 @@ def require_hub(repository: str) -> Any:
     """The hub's client, before anything is written."""
     if not REPOSITORY.fullmatch(repository):
         raise HarnessError(f"--push {repository}: accepted: OWNER/NAME")
-    try:
-        from huggingface_hub import HfApi
-    except ImportError:
-        raise HarnessError("--push: huggingface_hub is not installed: pip install 'harness[hub]'") from None
-    return HfApi()
+    return require("huggingface_hub", "--push", extra="hub").HfApi()

@@ -279,7 +279,9 @@ def written(folder: Path) -> dict[str, Any]:
     saved = checkpoint.load(folder / "checkpoint.pt")
     if saved is None:
         return {}
-    rows = [{**row, "time": 0, "seconds": 0} for row in Cell(folder).rows()[: saved["position"]["epochs"]]]
+    rows = [
+        {**row, "time": 0, "seconds": 0, "system": {}} for row in Cell(folder).rows()[: saved["position"]["epochs"]]
+    ]
     return {**saved, "seconds": 0, "epoch_seconds": 0, "epoch rows": rows}
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 LONGEST_PARAM = 6000  # MLflow cuts longer values without a word; the whole spec is an artifact anyway
+HEADLINES = ("rsum", "auc")
 LARGEST_BATCH = 800  # metrics in one call: MLflow takes 1,000 entries, and 100 tags and 100 params may come along
 
 
@@ -36,10 +37,10 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def spec_tags(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Tags known before training: what a cell is called, and one tag `axis.NAME` for each axis of its grid."""
-    plain = {key: str(value) for key, value in spec.items() if key != "format" and isinstance(value, str | int | float)}
+    """Tags known before training: the fingerprint, and one tag `axis.NAME` for each axis of its grid."""
+    plain = {key: str(spec[key]) for key in ("fingerprint", "grid", "sweep", "trial") if key in spec}
     axes = {f"axis.{name}": _text(value) for name, value in spec["labels"].items()}
-    return {**plain, "group": group(spec), "seed": str(spec["run"]["seed"]), **axes}
+    return {**plain, "group": group(spec), **axes}
 
 
 def group(spec: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> str:
@@ -57,48 +58,54 @@ def group(spec: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> s
 
 
 def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
-    """Tags known at the end: machine, versions, git commit, digests."""
-    tags = {key: str(value) for key, value in result.get("environment", {}).items() if value is not None}
-    tags["algorithm"] = str(result["algorithm"])
-    if "git_commit" in tags:
-        tags["mlflow.source.git.commit"] = tags["git_commit"]
-    for part in ("dataset", "noise"):
-        tags |= {f"{part}.{key}": str(value) for key, value in result.get(part, {}).items() if isinstance(value, str)}
+    """Tags known at the end: what results must share to stand side by side. result.json has the rest."""
+    environment = result.get("environment", {})
+    tags = {"algorithm": str(result["algorithm"]), "dataset.digest": str(result["dataset"]["digest"])}
+    tags |= {key: str(environment[key]) for key in ("device", "hostname") if environment.get(key)}
+    if environment.get("git_commit"):
+        tags["mlflow.source.git.commit"] = str(environment["git_commit"])
     return tags
 
 
 def row_points(row: Mapping[str, Any]) -> list[Point]:
     """One epoch's row: its values at the epoch, its sampled steps at the global step.
 
-    `epoch` stands last: a store that has it has the whole row, so it tells what is still to be logged. Times are
+    The figures that runs are judged by stand first: a run's page lists them in the order of their first points. `epoch`
+    stands last: a store that has it has the whole row, so it tells what is still to be logged. Times are
     computed from the row alone, so that logging a row again gives the same points, which MLflow then recognises.
     """
     end, seconds, epoch = float(row["time"]), float(row.get("seconds") or 0.0), int(row["epoch"])
     steps = row.get("steps") or []
-    points = []
+    whole = {key: row["values"].get(key) for key in ("dev/rsum", "labels/auc", "train/loss")}
+    whole |= {placed(key): value for key, value in row["values"].items()}
+    whole |= {"progress/piece": row.get("piece"), "progress/seconds_per_epoch": row.get("seconds")}
+    whole |= {f"system/{key}": value for key, value in row.get("system", {}).items()}
+    points = [Point(key, value, _milliseconds(end), epoch) for key, value in _finite(whole)]
     for number, (step, values) in enumerate(steps, start=1):
         at = _milliseconds(end - seconds * (1 - number / len(steps)))
-        points += [Point(key, value, at, int(step)) for key, value in _finite(values)]
-    whole = {
-        **row["values"],
-        "progress/piece": row.get("piece"),
-        "progress/seconds_per_epoch": row.get("seconds"),
-    }
-    points += [Point(key, value, _milliseconds(end), epoch) for key, value in _finite(whole)]
+        named = {f"train/steps/{key.removeprefix('step/')}": value for key, value in values.items()}
+        points += [Point(key, value, at, int(step)) for key, value in _finite(named)]
     return [*points, Point("epoch", float(epoch), _milliseconds(end), epoch)]
 
 
+def placed(key: str) -> str:
+    """A figure's name in the pages, which draw what lies under one prefix together, by the alphabet: the figures that
+    runs are judged by stay, e.g. "dev/rsum", the others go one deeper, e.g. "dev/detail/i2t_r1"."""
+    part, slash, name = key.rpartition("/")
+    return key if name in HEADLINES or not slash or part == "train" else f"{part}/detail/{name}"
+
+
 def result_points(result: Mapping[str, Any]) -> list[Point]:
-    """The figures at the end, all at step 0 so that runs of any length stand side by side."""
+    """The figures at the end, all at step 0 so that runs of any length stand side by side. What else the selected
+    epoch has of dev and labels is in the curves, at `progress/selected_epoch`."""
     test = result["test"]
     named: dict[str, Any] = {}
     for protocol, metrics in test.items():
         prefix = "test/" if len(test) == 1 else f"test/{protocol}/"
-        named |= {prefix + key: value for key, value in metrics.items()}
-    named |= {f"selected/{key}": value for key, value in (result.get("best") or {}).items()}
-    named |= {f"selected/dev/{key}": value for key, value in (result.get("dev") or {}).items()}
-    named |= {f"selected/{key}": value for key, value in result.get("labels", {}).items()}
-    named["noise/realised_rate"] = result.get("noise", {}).get("realised_rate")
+        named |= {placed(prefix + key): value for key, value in metrics.items()}
+    best = result.get("best") or {}
+    named |= {"dev/rsum_selected": best.get("dev/rsum"), "progress/selected_epoch": best.get("epochs")}
+    named["progress/realised_noise"] = result.get("noise", {}).get("realised_rate")
     named["progress/seconds"] = result.get("seconds")
     at = finished(result)
     return [Point(key, value, at, 0) for key, value in _finite(named)]
@@ -129,10 +136,13 @@ def _text(value: Any) -> str:
 
 
 def _finite(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Numbers that can be drawn: no NaN (a label AUC without noisy pairs), no infinity (kept as 1.8e308)."""
+    """Numbers that can be drawn: no NaN (a label AUC without noisy pairs), no infinity (kept as 1.8e308).
+
+    To ten digits, so that a sum of recalls is 318.4 on the pages and not 318.40000000000003.
+    """
     for key, value in values.items():
         if isinstance(value, int | float) and math.isfinite(value):
-            yield key, float(value)
+            yield key, float(f"{value:.10g}")
 
 
 def _milliseconds(seconds: float) -> int:

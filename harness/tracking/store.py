@@ -4,19 +4,21 @@ import gc
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
 from harness.errors import HarnessError
 from harness.files import write_atomic
+from harness.tracking.records import LARGEST_BATCH, Point
 from harness.uris import hide, shown
 
 SQLITE = "sqlite:///"
@@ -31,11 +33,13 @@ class Store:
         uri: as MLflow understands it.
         artifacts: folder for what is not a number; None where the server decides.
         client: `mlflow.MlflowClient`.
+        viewed: ids of the experiments whose view is as it should be.
     """
 
     uri: str
     artifacts: Path | None
     client: Any
+    viewed: set[str] = field(default_factory=set)
     _experiments: dict[str, str] = field(default_factory=dict)
     _runs: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -120,15 +124,52 @@ def open_store(uri: str | None, runs: Path) -> Store:
             connection.close()
             client = mlflow().MlflowClient(uri)
             client.search_experiments(max_results=1)  # an error now rather than in the middle of a grid
-        return Store(uri, file.parent / "mlartifacts", client)
+            artifacts = file.parent / "mlartifacts"
+            move_artifacts(file, artifacts)
+        return Store(uri, artifacts, client)
 
 
 def _fresh_store() -> bytes:
     """An SQLite file with MLflow's tables."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "fresh.db"
-        mlflow().MlflowClient(f"{SQLITE}{file}").search_experiments(max_results=1)
+        mlflow().MlflowClient(f"{SQLITE}{file}").delete_experiment("0")  # "Default", in which nothing is ever logged
         return file.read_bytes()
+
+
+def move_artifacts(file: Path, artifacts: Path) -> None:
+    """Where the folder of a store was moved or copied, say so in the store: MLflow keeps whole paths."""
+    places = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location"}
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for table, column in places.items():
+            for (old,) in connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE 'file:%'"):
+                before, name, after = old.partition(f"/{artifacts.name}/")
+                if name and before != artifacts.parent.as_uri():
+                    new = f"{artifacts.as_uri()}/{after}"
+                    connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new, old))
+
+
+def local_path(uri: str) -> Path | None:
+    """The folder behind a file: URI, or None."""
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else None
+
+
+def log(
+    store: Store,
+    run_id: str,
+    *,
+    points: Iterable[Point] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """As few calls as MLflow's limits allow; nearly always one."""
+    m = mlflow()
+    metrics = [m.Metric(p.key, p.value, p.time, p.step) for p in points]
+    param_list = [m.Param(key, value) for key, value in (params or {}).items()]
+    tag_list = [m.RunTag(key, value) for key, value in (tags or {}).items()]
+    while metrics or param_list or tag_list:
+        store.client.log_batch(run_id, metrics=metrics[:LARGEST_BATCH], params=param_list[:100], tags=tag_list[:100])
+        metrics, param_list, tag_list = metrics[LARGEST_BATCH:], param_list[100:], tag_list[100:]
 
 
 def fetch_pages(search: Callable[..., Any]) -> list[Any]:
@@ -155,7 +196,7 @@ def mlflow() -> SimpleNamespace:
     from mlflow import MlflowClient
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
-    from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
     from mlflow.exceptions import MlflowException
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -168,6 +209,7 @@ def mlflow() -> SimpleNamespace:
         MetaDataset=MetaDataset,
         DatasetInput=DatasetInput,
         InputTag=InputTag,
+        LoggedModelOutput=LoggedModelOutput,
         Metric=Metric,
         Param=Param,
         RunTag=RunTag,

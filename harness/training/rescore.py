@@ -19,6 +19,7 @@ from harness.ledger import Cell, Ledger
 from harness.spec import RunSpec
 from harness.spec.fingerprint import ALGORITHM
 
+TRAINED = ("metrics.jsonl", "noise.npy", "pairs.npz", "labels.npy", "label_history.npy", "vocabulary.json")
 Score = Callable[[list[Backbone]], tuple[dict[str, Any], dict[str, np.ndarray]]]
 
 
@@ -54,9 +55,7 @@ def take_over(cell: Cell, twin: Cell, finished: str, score: Score) -> None:
     if ranks:
         write_arrays(cell.path("ranks.npz"), ranks)
     for path in twin.folder.iterdir():
-        if path.name in ("metrics.jsonl", "noise.npy", "pairs.npz", "labels.npy", "label_history.npy") or (
-            path.suffix == ".safetensors"
-        ):
+        if path.name in TRAINED or path.suffix == ".safetensors":
             twin.file(path.name)
             write_atomic(cell.path(path.name), path.read_bytes())
     kept = {key: value for key, value in (twin.result() or {}).items() if key not in ("seal", "files", "networks")}

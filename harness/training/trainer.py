@@ -38,6 +38,7 @@ from harness.training.pairs import TrainingPairs, training_pairs
 from harness.training.position import Position
 from harness.training.state import declared
 from harness.training.stopping import Interrupted
+from harness.training.usage import Usage
 from harness.training.verbs import Training
 
 
@@ -81,6 +82,7 @@ class Trainer:
             pin_memory=machine.pins(self.device),
         )
         self.feeds = Feeds(self.reader, dataset, run.seed)
+        self.usage = Usage(self.device)
         self.method: Method = build(run.method)
         if self.method.one_process and world() > 1:
             raise HarnessError(
@@ -206,6 +208,7 @@ class Trainer:
                     "seconds": self.epoch_seconds,
                     "values": values,
                     "steps": samples,
+                    "system": self.usage.take(),
                     **history,
                 }
             )

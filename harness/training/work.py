@@ -18,6 +18,7 @@ from harness.backbones import Backbone
 from harness.backbones.weights import save_networks
 from harness.data import Dataset, PixelDataset
 from harness.data.check import why_not_finite
+from harness.data.vocabulary import write_reading
 from harness.distributed import PeerLost, broadcast, joined, last_word, leave_word, rank, world
 from harness.errors import Diverged, HarnessError
 from harness.evaluation import folds, protocols, scoring
@@ -142,6 +143,8 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
         write_arrays(cell.path("ranks.npz"), ranks)
     write_arrays(cell.path("pairs.npz"), seen)
     save_networks(cell.path("model.safetensors"), backbones)
+    if backbones[0].reader(**backbones[0].configuration()) is None:  # else its tokens are its own
+        write_reading(cell.path("vocabulary.json"), dataset.vocabulary, dataset.card.tokenizer)
     if labels is not None:
         write_array(cell.path("labels.npy"), labels)
     claim.verify()

@@ -1,4 +1,4 @@
-"""A sweep's own MLflow run beside those of its trials: what was tried, the best so far, and at the end the files.
+"""A sweep's own MLflow run, the parent of those of its trials: what was tried, the best so far, at the end the files.
 
 Reads `runs/sweeps/NAME/` as the search leaves it: sweep.json, trials.csv, summary.json.
 """
@@ -6,48 +6,18 @@ Reads `runs/sweeps/NAME/` as the search leaves it: sweep.json, trials.csv, summa
 import csv
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from harness.errors import HarnessError
 from harness.files import read_json
-from harness.ledger import Cell
 from harness.tracking import records
-from harness.tracking.mirror import PATIENCE, Figures, Mirror, _log
-from harness.tracking.store import Store, explain_failures
+from harness.tracking.store import Store, explain_failures, log
+from harness.tracking.target import PATIENCE, SweepFigures
 
-SweepFigures = Callable[[Path], Mapping[str, Any]]
 Row = dict[str, str]
-
-
-class SweepMirror(Mirror):
-    """The mirror of a sweep's trials, each a cell, and of the sweep itself; kept as `Mirror` is.
-
-    Args:
-        uri, runs, figures: as for `Mirror`.
-        folder: the sweep's.
-        sweep_figures: gives name -> matplotlib figure of the sweep in a folder, called when it has ended.
-    """
-
-    def __init__(
-        self, uri: str | None, runs: Path, folder: Path, *, figures: Figures | None = None,
-        sweep_figures: SweepFigures | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(uri, runs, grid=folder.name, figures=figures)
-        self._folder, self._sweep_figures = folder, sweep_figures
-
-    def update(self, cells: Iterable[Cell]) -> None:
-        super().update(cells)
-        if self._store is None or self.complaint:
-            return
-        try:
-            mirror_sweep(self._store, self._folder, figures=self._sweep_figures)
-        except HarnessError as error:
-            self.complaint = str(error)
-            self._next_try = time.monotonic() + PATIENCE
 
 
 def mirror_sweep(store: Store, folder: Path, *, figures: SweepFigures | None = None) -> None:
@@ -96,10 +66,10 @@ def _update(store: Store, folder: Path, about: dict[str, Any], figures: SweepFig
         tags |= {f"dataset.{key}": str(value) for key, value in state.items() if key == "digest" and value}
         tags |= {"mlflow.source.name": "harness", "mlflow.source.type": "LOCAL", "ledger": str(folder.absolute())}
         run = store.client.create_run(store.experiment(name), tags=tags, run_name=f"sweep {name}")
-        _log(store, run.info.run_id, params=records.params(about["asked"]))
+        log(store, run.info.run_id, params=records.params(about["asked"]))
     run_id, has = run.info.run_id, run.data.tags
     new = list(points(_rows(folder / "trials.csv"), about["asked"]["direction"], run.data.metrics.get("trial", -1.0)))
-    _log(store, run_id, points=new)
+    log(store, run_id, points=new)
 
     summary = read_json(folder / "summary.json")
     ended = _digest(folder) if summary else None
@@ -112,7 +82,7 @@ def _update(store: Store, folder: Path, about: dict[str, Any], figures: SweepFig
     best = {f"best.{key}": str(value) for key, value in summary["parameters"].items()}
     best |= {"best.trial": str(summary["trial"]), "best.fingerprint": summary["fingerprint"]}
     best["best.value"] = str(summary["value"])
-    _log(store, run_id, tags={**best, "mirrored": str(ended)})
+    log(store, run_id, tags={**best, "mirrored": str(ended)})
     store.client.set_terminated(run_id, status="FINISHED")
 
 
