@@ -61,5 +61,5 @@ def test_without_the_package_or_a_sweep_it_is_one_line(tmp_path: Path, monkeypat
         CliRunner().invoke(ui, ["--runs", str(tmp_path / "runs"), "--optuna"], catch_exceptions=False)
     runs = searched(tmp_path)
     monkeypatch.setattr("harness.extras.find_spec", lambda _: None)
-    with pytest.raises(HarnessError, match=r"pip install 'harness\[dashboard\]'"):
+    with pytest.raises(HarnessError, match=r"pip install 'crcl-harness\[dashboard\]'"):
         CliRunner().invoke(ui, ["--runs", str(runs), "--optuna"], catch_exceptions=False)

@@ -221,7 +221,7 @@ def test_a_package_that_is_not_there_is_one_line_before_training(
 ) -> None:
     monkeypatch.setattr("harness.extras.find_spec", lambda word: None if word == name else word)
     where = ["--runs", str(workplace / "runs"), "--data", str(workplace / "data")]
-    with pytest.raises(HarnessError, match=rf"pip install 'harness\[{name}\]'"):
+    with pytest.raises(HarnessError, match=rf"pip install 'crcl-harness\[{name}\]'"):
         CliRunner().invoke(run, [str(write_grid(workplace, CRCL)), *where, "--mirror", name], catch_exceptions=False)
     assert not list((workplace / "runs").glob("*/spec.json"))
 
