@@ -92,8 +92,9 @@ class RegionProjection(nn.Module):
     def _with_padding(self, regions: Tensor, lengths: Tensor) -> Tensor:
         images, items, _ = regions.shape
         longest = most(int(lengths.max()))
-        projected = self._project(regions[:, :longest].flatten(0, 1)).view(images, longest, -1)
-        projected = projected.masked_fill(~length_mask(lengths, longest)[:, :, None], 0)
+        padding = ~length_mask(lengths, longest)[:, :, None]
+        rows = regions[:, :longest].masked_fill(padding, 0).flatten(0, 1)
+        projected = self._project(rows).view(images, longest, -1).masked_fill(padding, 0)
         return nn.functional.pad(projected, (0, 0, 0, items - longest))
 
     def _project(self, rows: Tensor) -> Tensor:
