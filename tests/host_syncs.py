@@ -45,6 +45,8 @@ class HostSyncs(TorchFunctionMode):
         if name == "cpu" or (here and name != "to" and "device" not in kwargs):
             out = out.view_as(out) if name == "cpu" and out is args[0] else out
             self._host |= {id(each): each for each in tree_leaves(out) if isinstance(each, Tensor)}
+        elif name == "_pack_padded_sequence":
+            self._host[id(out[1])] = out[1]  # the sizes of its batches are on the host on every device
         return out
 
 

@@ -51,8 +51,8 @@ BACKBONES = ("vse_infinity", "saf", "sgr")
 )  # fmt: skip
 def command(
     backbones: tuple[str, ...], method: str | None, batch_size: int | None, regions: int | None,
-    region_rate: float | None, images: int | None, steps: int, warmup: int, recompute: bool, small: bool, device: str, precision: str, compile_: bool,
-    cuda_graphs: bool, operations: int, save_to: Path | None, against: Path | None,
+    region_rate: float | None, images: int | None, steps: int, warmup: int, recompute: bool, small: bool, device: str,
+    precision: str, compile_: bool, cuda_graphs: bool, operations: int, save_to: Path | None, against: Path | None,
 ) -> None:  # fmt: skip
     """Time a training step at the paper's sizes.
 
