@@ -128,6 +128,11 @@ def any_rank(*flags: bool) -> tuple[bool, ...]:
     return tuple(map(bool, _reduced(torch.tensor(flags, dtype=torch.int32), dist.ReduceOp.MAX).tolist()))
 
 
+def most(value: int) -> int:
+    """The largest `value` of all ranks, through the CPU."""
+    return value if world() == 1 else int(_reduced(torch.tensor(value), dist.ReduceOp.MAX))
+
+
 def broadcast(value: Any) -> Any:
     """Rank 0's `value`, anything that can be pickled."""
     if world() == 1:

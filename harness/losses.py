@@ -57,9 +57,10 @@ def rcl(
     tau: float = 0.05,
     transform: Literal["log", "tan", "abs", "exp", "gce"] = "log",
     q: float = 0.7,
+    variant: Literal["released", "intended"] = "released",
 ) -> Tensor:
     """RCL: complementary contrastive loss, of the negatives alone. scores (B, B); the settings are the method's."""
-    return _loss(RCL(tau=tau, transform=transform, q=q), scores)
+    return _loss(RCL(tau=tau, transform=transform, q=q, variant=variant), scores)
 
 
 def infonce(scores: Tensor, *, tau: float = 0.05) -> Tensor:

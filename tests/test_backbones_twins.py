@@ -43,6 +43,7 @@ def with_gradients(
     ("name", "keywords"),
     [
         ("vse_infinity", {}),
+        ("vse_infinity", {"norm_padding": True}),
         ("saf", {"chunk": 2}),
         ("saf", {"chunk": 100, "recompute": True}),
         ("sgr", {"chunk": 3, "recompute": True}),

@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 from toy import harness
 
-from harness.backbones import BACKBONES
+from harness.backbones import BACKBONES, VSEInfinity
 from harness.bench import PAPER, SMALL, Plan
 from harness.bench import measure as measuring
 from harness.bench import run as bench_run
@@ -27,6 +27,7 @@ from harness.bench.stage import Stage, draw_batch
 from harness.bench.table import conditions, figures, markdown, warnings
 from harness.cli import bench as verb
 from harness.errors import HarnessError
+from harness.methods import METHODS
 from harness.training import resident
 from harness.training.feeds import Round
 
@@ -91,6 +92,29 @@ def test_the_trainers_own_steps_are_timed(backbone: str, recompute: bool) -> Non
     assert [o.seconds for o in one.operations] == sorted((o.seconds for o in one.operations), reverse=True)
     assert 0 < one.operations[0].share < 1
     assert one.matmul > 0
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "zero_shot"])  # which trains nothing
+def test_every_method_can_be_timed(method: str) -> None:
+    one = measure(Plan("vse_infinity", replace(SMALL, method=method), steps=1, warmup=0, operations=0))
+    assert len(one.step_seconds) == 1
+
+
+def test_a_batch_that_lost_regions_can_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The regions that reach the network are as many as augmentation leaves."""
+    seen: list[torch.Tensor] = []
+    encode = VSEInfinity.encode_images
+
+    def watched(self: VSEInfinity, regions: torch.Tensor, lengths: torch.Tensor) -> Any:
+        seen.append(lengths)
+        return encode(self, regions, lengths)
+
+    monkeypatch.setattr(VSEInfinity, "encode_images", watched)
+    measure(Plan("vse_infinity", replace(SMALL, region_rate=0.5), steps=1, warmup=0, operations=0))
+    assert 0.3 < seen[0].float().mean() / SMALL.regions < 0.75
+    seen.clear()
+    measure(Plan("vse_infinity", SMALL, steps=1, warmup=0, operations=0))
+    assert (seen[0] == SMALL.regions).all()
 
 
 class Watch:
@@ -194,6 +218,12 @@ def test_unrest_is_told() -> None:
 def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     save(tmp_path / "a.json", PAPER, {"sgr": measured()})
     assert load(tmp_path / "a.json", PAPER) == {"sgr": measured()}
+    older = json.loads((tmp_path / "a.json").read_text())
+    del older["sizes"]["region_rate"]
+    (tmp_path / "a.json").write_text(json.dumps(older))
+    assert load(tmp_path / "a.json", PAPER) == {"sgr": measured()}
+    with pytest.raises(HarnessError, match="region_rate"):
+        load(tmp_path / "a.json", replace(PAPER, region_rate=0.2))
 
 
 @pytest.mark.parametrize(

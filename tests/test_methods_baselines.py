@@ -42,12 +42,13 @@ def test_infonce(n: int, seed: int, tau: float) -> None:
     assert value == pytest.approx(losses.infonce(scores.tolist(), tau), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("variant", ["released", "intended"])
 @pytest.mark.parametrize("transform", ["log", "tan", "abs", "exp", "gce"])
 @settings(max_examples=15, deadline=None)
 @given(n=sizes, seed=seeds)
-def test_rcl(transform: str, n: int, seed: int) -> None:
+def test_rcl(transform: str, variant: str, n: int, seed: int) -> None:
     scores = random_scores(n, seed)
-    value = step(make("rcl", tau=0.2, transform=transform, q=0.4), scores)["loss"].item()
+    value = step(make("rcl", tau=0.2, transform=transform, q=0.4, variant=variant), scores)["loss"].item()
     assert value == pytest.approx(losses.rcl(scores.tolist(), 0.2, transform, 0.4), rel=1e-6, abs=1e-9)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.backbones.encoders import BatchNorm
-from harness.distributed import any_rank, broadcast, gather, joined, rank, share, total, total_, world
+from harness.distributed import any_rank, broadcast, gather, joined, most, rank, share, total, total_, world
 from harness.training.network import backward
 from harness.training.state import PairValues, declared
 
@@ -25,6 +25,7 @@ def check_plain_exchanges() -> None:
     assert share(5) == [slice(0, 3), slice(3, 5)][rank()]
     assert any_rank(rank() == 0, rank() == 1, False) == (True, True, False)
     assert broadcast({"from": rank()}) == {"from": 0}
+    assert most(3 + rank()) == 4
     assert total_(torch.tensor([1, 10 + rank()])).tolist() == [2, 21]
     assert total(torch.ones(3, dtype=torch.bfloat16)).tolist() == [2, 2, 2]
     lengths = torch.arange(5)

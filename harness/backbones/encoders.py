@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from harness.backbones.base import length_mask
 from harness.backbones.recurrent import BiGRU
-from harness.distributed import total, world
+from harness.distributed import most, total, world
 
 
 class WordEncoder(nn.Module):
@@ -62,12 +62,15 @@ class BatchNorm(nn.BatchNorm1d):
 class RegionProjection(nn.Module):
     """VSE-infinity's image side: on every region a linear map plus a two-layer perceptron with BatchNorm.
 
-    BatchNorm's statistics run over the real regions only; dropped (padded) ones give zero rows. The released code lets
-    zero rows of padding into the statistics; the two agree where no region is dropped, evaluation included.
+    Dropped (padded) regions give zero rows. BatchNorm's statistics run over the real regions only.
+
+    norm_padding: they also run over the padding up to the longest set of the batch, as in the released code. The two
+    agree where no region is dropped, evaluation included.
     """
 
-    def __init__(self, region_dim: int, embed_dim: int) -> None:
+    def __init__(self, region_dim: int, embed_dim: int, *, norm_padding: bool = False) -> None:
         super().__init__()
+        self.norm_padding = norm_padding
         self.linear = xavier_linear(region_dim, embed_dim)
         self.hidden = nn.Linear(region_dim, embed_dim // 2)
         self.norm = BatchNorm(embed_dim // 2)
@@ -76,6 +79,8 @@ class RegionProjection(nn.Module):
     def forward(self, regions: Tensor, lengths: Tensor) -> Tensor:
         """(n, R, region_dim), lengths (n,) -> (n, R, embed_dim)."""
         images, items, _ = regions.shape
+        if self.norm_padding and self.training:
+            return self._with_padding(regions, lengths)
         real = length_mask(lengths, items).flatten().nonzero().squeeze(1)
         rows = regions.flatten(0, 1)
         if len(real) == len(rows):
@@ -83,6 +88,14 @@ class RegionProjection(nn.Module):
         projected = self._project(rows.index_select(0, real))  # no work is spent on padding
         padded = projected.new_zeros(len(rows), projected.shape[1]).index_copy(0, real, projected)
         return padded.view(images, items, -1)
+
+    def _with_padding(self, regions: Tensor, lengths: Tensor) -> Tensor:
+        images, items, _ = regions.shape
+        longest = most(int(lengths.max()))
+        padding = ~length_mask(lengths, longest)[:, :, None]
+        rows = regions[:, :longest].masked_fill(padding, 0).flatten(0, 1)
+        projected = self._project(rows).view(images, longest, -1).masked_fill(padding, 0)
+        return nn.functional.pad(projected, (0, 0, 0, items - longest))
 
     def _project(self, rows: Tensor) -> Tensor:
         # One product for both maps of the same input: the regions, a step's largest tensor, are read once.

@@ -35,7 +35,7 @@ class BiGRU(nn.GRU):
             ahead, back = (self._direction(packed.data, sizes, suffix) for suffix in ("", "_reverse"))
             states = (ahead + back) / 2
         else:
-            both = self._torchs(packed.data, packed.batch_sizes)
+            both = self._torchs(packed.data, packed.batch_sizes, len(items))
             states = (both[:, : self.hidden_size] + both[:, self.hidden_size :]) / 2
         packed = packed._replace(data=states)
         return pad_packed_sequence(packed, batch_first=True, total_length=items.shape[1])[0]
@@ -47,10 +47,10 @@ class BiGRU(nn.GRU):
         states: Tensor = walk(gates, weight, bias, sizes, bool(suffix))
         return states
 
-    def _torchs(self, data: Tensor, sizes: Tensor) -> Tensor:
+    def _torchs(self, data: Tensor, sizes: Tensor, count: int) -> Tensor:
         """What `nn.GRU` computes. It keeps references to its weights; here they are those of the moment."""
         weights = [getattr(self, name) for suffix in ("", "_reverse") for name in _names(suffix)]
-        start = data.new_zeros(2, int(sizes[0]), self.hidden_size)
+        start = data.new_zeros(2, count, self.hidden_size)
         return torch.gru(data, sizes, start, weights, True, 1, 0.0, self.training, True)[0]
 
 

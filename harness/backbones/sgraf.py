@@ -18,7 +18,7 @@ Differs from the released code in:
 - `within` leaves SAF's running averages alone. GSC's release moves them with every comparison, so that those of texts
   among texts, its last ones, are what evaluation then normalises images against texts with.
 - `within` where images have lost different regions: see `place_weights`.
-Not sourced: the default dropout of 0.4 (words and self-attention) could not be checked against the released code.
+The same as there: dropout is 0.4 on the words and in both self-attentions.
 """
 
 from collections.abc import Callable

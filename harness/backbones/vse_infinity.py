@@ -4,7 +4,8 @@ Source: Chen et al., "Learning the Best Pooling Strategy for Visual Semantic Emb
 regions and a BiGRU text encoder, as CRCL (NeurIPS 2023) uses it.
 
 Differs from the released code in:
-- BatchNorm's statistics leave padded regions out (only matters in training with dropped regions).
+- BatchNorm's statistics leave padded regions out (only matters in training with dropped regions);
+  `norm_padding = true` counts them, as released. docs/fidelity.md has both measured.
 - The checkpoint's BatchNorm after the last layer, which the released code creates and never applies, is
   absent.
 """
@@ -18,10 +19,19 @@ from harness.backbones.base import Encoded, l2_normalise
 from harness.backbones.cosine import CosineBackbone
 from harness.backbones.encoders import RegionProjection, WordEncoder
 from harness.backbones.gpo import GPO
+from harness.spec import AddedLater
 
 
 class VSEInfinity(CosineBackbone):
-    """VSE-infinity: generalised pooling of regions and words into one vector each; cosine similarity."""
+    """VSE-infinity: generalised pooling of regions and words into one vector each; cosine similarity.
+
+    Args:
+        embed_dim: length of a vector.
+        word_dim: of a word's embedding.
+        gpo_dim: of the positions that the pooling reads.
+        dropout: on the words' embeddings.
+        norm_padding: in training, the statistics of the images' BatchNorm count the padding of dropped regions too.
+    """
 
     def __init__(
         self,
@@ -32,13 +42,15 @@ class VSEInfinity(CosineBackbone):
         word_dim: Annotated[int, Field(ge=1)] = 300,
         gpo_dim: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        norm_padding: Annotated[bool, AddedLater(neutral=False)] = False,
     ) -> None:
         super().__init__(region_dim, vocabulary_size)
         self.embed_dim = embed_dim
         self.word_dim = word_dim
         self.gpo_dim = gpo_dim
         self.dropout = dropout
-        self.regions_to_vectors = RegionProjection(region_dim, embed_dim)
+        self.norm_padding = norm_padding
+        self.regions_to_vectors = RegionProjection(region_dim, embed_dim, norm_padding=norm_padding)
         self.image_pool = GPO(gpo_dim)
         self.words_to_states = WordEncoder(vocabulary_size, word_dim, embed_dim, dropout=dropout)
         self.text_pool = GPO(gpo_dim)

@@ -53,7 +53,7 @@ def load(path: Path, sizes: Sizes) -> Bench:
     """
     content: Any = read_json(path)
     try:
-        before, rows = content["sizes"], content["measured"]
+        before, rows = {"region_rate": 0.0, **content["sizes"]}, content["measured"]
         measured = {name: Measured(**row | {"operations": _operations(row)}) for name, row in rows.items()}
         differ = [f"{key} {before[key]} there and {value} here" for key, value in asdict(sizes).items()
                   if before[key] != value]  # fmt: skip

@@ -18,6 +18,7 @@ class Sizes:
     words: int = 8500  # in the vocabulary
     images: int = 2000  # in the feature file that the reader reads from, 295 kB each
     method: str = "infonce"
+    region_rate: float = 0.0  # share of regions that the timed batch has lost, as a training batch has by augmentation
 
 
 PAPER = Sizes()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from harness.bench.sizes import Sizes
-from harness.data import Captions, Dataset, DatasetCard, Split, Vocabulary
+from harness.data import Augmentation, Captions, Dataset, DatasetCard, Split, Vocabulary
 from harness.data.batches import Batch
 from harness.data.vocabulary import SPECIAL
 from harness.seeds import rng_for
@@ -52,7 +52,7 @@ def draw_captions(count: int, words: int, rng: np.random.Generator) -> Captions:
 
 
 def draw_batch(sizes: Sizes) -> Batch:
-    """The batch that every timed step works on: normal features, nothing dropped.
+    """The batch that every timed step works on: normal features, and of them dropped what `region_rate` says.
 
     Zeros, as the sparse file has them, would sort and normalise at another speed than features do.
     """
@@ -60,5 +60,8 @@ def draw_batch(sizes: Sizes) -> Batch:
     pairs = np.arange(sizes.batch_size)
     regions = rng.standard_normal((len(pairs), sizes.regions, sizes.region_dim), dtype=np.float32)
     tokens, lengths = draw_captions(len(pairs), sizes.words, rng).padded(pairs)
-    arrays = (regions, np.full(len(pairs), sizes.regions, dtype=np.int64), tokens, lengths, pairs)
+    region_lengths = np.full(len(pairs), sizes.regions, dtype=np.int64)
+    if sizes.region_rate:
+        regions, region_lengths = Augmentation(region_rate=sizes.region_rate).regions(regions, rng)
+    arrays = (regions, region_lengths, tokens, lengths, pairs)
     return Batch(*map(torch.from_numpy, arrays))

@@ -15,6 +15,11 @@ BACKBONES = ("vse_infinity", "saf", "sgr")
 @click.option("--method", default=None, help="Any method that trains.  [default: infonce]")
 @click.option("--batch-size", type=click.IntRange(2), help="Pairs per step.  [default: 128]")
 @click.option("--regions", type=click.IntRange(1), help="Regions per image.  [default: 36]")
+@click.option(
+    "--drop-regions", "region_rate", type=click.FloatRange(0, 1, max_open=True),
+    help="Share of regions that the timed batch has lost; 0.2 is what a batch of training loses by augmentation. "
+    "The model's GFLOP count all regions.  [default: 0]",
+)  # fmt: skip
 @click.option("--images", type=click.IntRange(1), help="Images in the feature file.  [default: 2000]")
 @click.option("--steps", type=click.IntRange(1), default=5, show_default=True, help="How many steps are timed.")
 @click.option(
@@ -45,9 +50,9 @@ BACKBONES = ("vse_infinity", "saf", "sgr")
     help="A file that --save wrote at another commit: print the ratios to it.",
 )  # fmt: skip
 def command(
-    backbones: tuple[str, ...], method: str | None, batch_size: int | None, regions: int | None, images: int | None,
-    steps: int, warmup: int, recompute: bool, small: bool, device: str, precision: str, compile_: bool,
-    cuda_graphs: bool, operations: int, save_to: Path | None, against: Path | None,
+    backbones: tuple[str, ...], method: str | None, batch_size: int | None, regions: int | None,
+    region_rate: float | None, images: int | None, steps: int, warmup: int, recompute: bool, small: bool, device: str,
+    precision: str, compile_: bool, cuda_graphs: bool, operations: int, save_to: Path | None, against: Path | None,
 ) -> None:  # fmt: skip
     """Time a training step at the paper's sizes.
 
@@ -64,7 +69,9 @@ def command(
     from harness.errors import HarnessError
     from harness.training.machine import Machine, Precision
 
-    given: dict[str, Any] = {"method": method, "batch_size": batch_size, "regions": regions, "images": images}
+    given: dict[str, Any] = {
+        "method": method, "batch_size": batch_size, "regions": regions, "images": images, "region_rate": region_rate,
+    }  # fmt: skip
     sizes = replace(SMALL if small else PAPER, **{key: value for key, value in given.items() if value is not None})
     before = load(against, sizes) if against else None  # first, so that a file that does not fit ends it at once
     if save_to and not save_to.absolute().parent.is_dir():

@@ -88,13 +88,12 @@ def divide_batch(posterior: ArrayLike, threshold: float) -> NDArray[np.bool_]:
 
 def complementary_loss(scores: Tensor, clean: Tensor, tau: float) -> Tensor:
     """The loss on negatives, noisy pairs among them; 0 without a noisy pair, as released."""
-    count = int((~clean).sum())
-    if not count:
-        return scores.sum() * 0
+    count = (~clean).sum()
     taken = ~torch.diag(clean)  # all but the diagonal of clean pairs
     costs = sum(-(1 - probability + EPS).log() for probability in probabilities(scores, tau))
     pairs = len(scores)
-    return (torch.as_tensor(costs) * taken).sum() / (pairs * (pairs - 1) + count)
+    cost = (torch.as_tensor(costs) * taken).sum() / (pairs * (pairs - 1) + count).clamp(min=1)
+    return torch.where(count > 0, cost, 0.0)  # chosen where it is computed: a branch would wait for an accelerator
 
 
 def undivided_loss(scores: Tensor, tau: float, transform: str) -> Tensor:

@@ -137,10 +137,8 @@ class NPC(Method):
             loss = pair_losses(square(network.scores(batch)), self.tau).mean()
             network.learn(loss)
             return {"loss": loss.detach()}
-        banks = [
-            training.read(training.state[name][batch.pair_ids].long().cpu().numpy())
-            for name in ("bank_image", "bank_text")
-        ]
+        chosen = torch.stack([training.state[name][batch.pair_ids] for name in ("bank_image", "bank_text")])
+        banks = [training.read(rows) for rows in chosen.long().cpu().numpy()]  # both at once: it is waited for
         with network.looking():
             old = [pair_losses(square(network.scores(bank)), self.tau) for bank in banks]
         # Four times the loss that `learn` gets: the release sums both directions and goes backward twice.

@@ -9,11 +9,13 @@ could be sourced for CC152K.
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from harness.methods.base import Method, PairBatch, Progress, State, square
-from harness.methods.softmax import TRANSFORMS, generalised, matching, off_diagonal
+from harness.methods.softmax import TRANSFORMS, generalised, log_complements, matching, off_diagonal
+from harness.spec import AddedLater
 
 
 class RCL(Method):
@@ -23,6 +25,10 @@ class RCL(Method):
 
     f (`transform`): log -log(1-p); tan; abs p; exp e^(p-1); gce (1-(1-p)^q)/q, the only one to read `q`.
     A given pair is raised only through the softmax. The published results use `log`.
+
+    `variant`: "released", the default, subtracts p from 1, as there. In float32 that leaves rounding alone where p is
+    nearly 1, which log and gce divide by itself: their gradient is noise there, as in the release (docs/fidelity.md).
+    "intended" takes 1 - p from the other candidates.
 
     Differs from the released code in: no random subset of negatives (its `ratio`, off by default); `q` has a name of
     its own (there it is the margin flag; the default here is that of the generalised cross entropy's paper); a batch of
@@ -35,17 +41,24 @@ class RCL(Method):
         tau: Annotated[float, Field(gt=0)] = 0.05,
         transform: Literal["log", "tan", "abs", "exp", "gce"] = "log",
         q: Annotated[float, Field(gt=0, le=1)] = 0.7,
+        variant: Annotated[Literal["released", "intended"], AddedLater(neutral="released")] = "released",
     ) -> None:
         self.tau = tau
         self.transform = transform
         self.q = q
+        self.variant = variant
 
     def loss(self, scores: Tensor, batch: PairBatch, state: State, progress: Progress) -> dict[str, Tensor]:
-        p, q = matching(square(scores), self.tau)
-        negatives = off_diagonal(self._cost(p)) + off_diagonal(self._cost(q))
+        for_images, for_captions = self._costs(square(scores))
+        negatives = off_diagonal(for_images) + off_diagonal(for_captions)
         return {"loss": negatives.sum() / len(scores)}
 
-    def _cost(self, p: Tensor) -> Tensor:
+    def _costs(self, scores: Tensor) -> list[Tensor]:
+        """(f(P), f(Q))"""
+        if self.variant == "intended" and self.transform in ("log", "gce"):
+            logs = log_complements(scores, self.tau)  # f(p) in terms of log(1 - p)
+            return [-log if self.transform == "log" else -torch.expm1(self.q * log) / self.q for log in logs]
         if self.transform == "gce":
-            return generalised(p, self.q)
-        return TRANSFORMS["identity" if self.transform == "abs" else self.transform](p)
+            return [generalised(p, self.q) for p in matching(scores, self.tau)]
+        f = TRANSFORMS["identity" if self.transform == "abs" else self.transform]
+        return [f(p) for p in matching(scores, self.tau)]

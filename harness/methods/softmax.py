@@ -48,6 +48,22 @@ def off_diagonal(values: Tensor) -> Tensor:
     return values.masked_fill(torch.eye(len(values), dtype=torch.bool, device=values.device), 0.0)
 
 
+def log_complements(scores: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """(log(1 - P + 1e-10), log(1 - Q + 1e-10)) of `matching`, each to float32's own precision.
+
+    Where p is above 1/2, 1 - p is the sum of the others: the subtraction would leave rounding alone of it, and the
+    gradient divides that by itself. Where p is small, log1p keeps its digits.
+    """
+    logits = scores / tau
+    return _log_complement(logits.softmax(dim=1), dim=1), _log_complement(logits.softmax(dim=0), dim=0)
+
+
+def _log_complement(p: Tensor, dim: int) -> Tensor:
+    above = p.detach() > 0.5  # at most one along `dim`
+    others = p.masked_fill(above, 0.0)
+    return torch.where(above, (others.sum(dim, keepdim=True) + _EPS).log(), torch.log1p(_EPS - others))
+
+
 def _log(p: Tensor) -> Tensor:
     return -torch.log(1 - p + _EPS)
 

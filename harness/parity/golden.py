@@ -46,7 +46,7 @@ def _report(path: Path) -> Report:
     kind = KINDS[path.name]
     try:
         found = list(kind.compare(path))
-    except (OSError, BadZipFile, ZlibError, EOFError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, BadZipFile, ZlibError, EOFError, ValueError, LookupError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise HarnessError(
             f"{path}: not usable as golden values ({type(error).__name__}: {reason}); "

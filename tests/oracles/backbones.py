@@ -52,7 +52,11 @@ def vse_infinity(
 ) -> Tensor:
     part = model.regions_to_vectors
     real = [rows[:length] for rows, length in zip(regions, region_lengths.tolist(), strict=True)]
-    hidden = part.norm(part.hidden(torch.cat(real)))  # statistics over all real regions of the batch
+    hidden = part.hidden(torch.cat(real))
+    if model.norm_padding and model.training:  # a zero row for each region that is missing beside the longest set
+        missing = int(region_lengths.max()) * len(real) - len(hidden)
+        hidden = torch.cat([hidden, part.hidden(torch.zeros(missing, regions.shape[2]))])
+    hidden = part.norm(hidden)[: int(region_lengths.sum())]  # statistics over all regions of the batch
     vectors = part.linear(torch.cat(real)) + part.output(torch.relu(hidden))
     images = [unit(pool(model.image_pool, rows)) for rows in vectors.split(region_lengths.tolist())]
     texts = [unit(pool(model.text_pool, rows)) for rows in word_states(model, tokens, lengths)]
