@@ -7,8 +7,12 @@ Differs from the released code in:
 - BatchNorm's statistics leave padded regions out (only matters in training with dropped regions).
 - The checkpoint's BatchNorm after the last layer, which the released code creates and never applies, is
   absent.
+
+Ours: either side may be vectors in no order or a sequence of them (`images`, `texts`), such as frames of video or of
+sound. They get what the paper gives to such items: the perceptron of regions, or the BiGRU of words.
 """
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -16,8 +20,9 @@ from torch import Tensor
 
 from harness.backbones.base import Encoded, l2_normalise
 from harness.backbones.cosine import CosineBackbone
-from harness.backbones.encoders import RegionProjection, WordEncoder
+from harness.backbones.encoders import Images, Kind, RegionProjection, side_encoder
 from harness.backbones.gpo import GPO
+from harness.spec import AddedLater
 
 
 class VSEInfinity(CosineBackbone):
@@ -32,15 +37,20 @@ class VSEInfinity(CosineBackbone):
         word_dim: Annotated[int, Field(ge=1)] = 300,
         gpo_dim: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        images: Annotated[Images, AddedLater(neutral="set")] = "set",
+        texts: Annotated[Kind, AddedLater(neutral="words")] = "words",
     ) -> None:
         super().__init__(region_dim, vocabulary_size)
         self.embed_dim = embed_dim
         self.word_dim = word_dim
         self.gpo_dim = gpo_dim
         self.dropout = dropout
-        self.regions_to_vectors = RegionProjection(region_dim, embed_dim)
+        self.images = images
+        self.texts = texts
+        encoder = partial(side_encoder, embed_dim=embed_dim, word_dim=word_dim, dropout=dropout)
+        self.regions_to_vectors = encoder(images, RegionProjection, region_dim)
         self.image_pool = GPO(gpo_dim)
-        self.words_to_states = WordEncoder(vocabulary_size, word_dim, embed_dim, dropout=dropout)
+        self.words_to_states = encoder(texts, RegionProjection, vocabulary_size)
         self.text_pool = GPO(gpo_dim)
 
     @property
@@ -55,7 +65,7 @@ class VSEInfinity(CosineBackbone):
         return Encoded(l2_normalise(self.image_pool(vectors, lengths)), lengths, "images")
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
-        """tokens (texts, L), lengths (texts,) -> unit vectors (texts, embed_dim)."""
+        """tokens (texts, L), or vectors (texts, L, D), lengths (texts,) -> unit vectors (texts, embed_dim)."""
         self._check("tokens", tokens, lengths)
         states = self.words_to_states(tokens, lengths)
         return Encoded(l2_normalise(self.text_pool(states, lengths)), lengths, "texts")

@@ -27,10 +27,9 @@ def command(network: Path, dataset: str, data: Path, split: str, device: str) ->
 
     found = open_dataset(dataset, data)
     backbone = load_backbone(network)
-    reader = backbone.reader(**backbone.configuration())
-    opened = read_by(reader, found)
+    opened = read_by(type(backbone), backbone.configuration(), found)
     made_for, has = (backbone.region_dim, backbone.vocabulary_size), (opened.region_dim, opened.vocabulary_size)
-    if reader is None and made_for != has:
+    if backbone.reader(**backbone.configuration()) is None and made_for != has:
         raise HarnessError(
             f"{network}: reads regions of {made_for[0]} numbers and {made_for[1]} words, but {dataset} has "
             f"{has[0]} and {has[1]}; use the data set and vocabulary that it was trained with"

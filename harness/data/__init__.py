@@ -3,8 +3,9 @@
 from harness.data.augmentation import Augmentation
 from harness.data.batches import Batch, PairReader
 from harness.data.cards import CARDS, DatasetCard
-from harness.data.dataset import Captions, Dataset, Split, open_dataset
+from harness.data.dataset import Dataset, Split, open_dataset
 from harness.data.pixels import PixelDataset
+from harness.data.sides import Captions, Vectors
 from harness.data.tokenizer import tokenize
 from harness.data.vocabulary import Vocabulary
 
@@ -18,6 +19,7 @@ __all__ = [
     "PairReader",
     "PixelDataset",
     "Split",
+    "Vectors",
     "Vocabulary",
     "open_dataset",
     "tokenize",
