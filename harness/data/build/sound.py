@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import layout
+from harness.data.build.sources import Source
 from harness.data.build.store import SETTINGS, refuse_other_settings
 from harness.data.extras import require
 from harness.errors import HarnessError
@@ -29,7 +30,7 @@ from harness.files import explain_write_error, link_or_copy, read_json, write_ar
 RATE = 16_000  # samples a second
 MELS = 40
 WINDOW, HOP, FFT = RATE // 40, RATE // 100, 512  # samples
-FRAME_MS = 60  # 1.5 seconds, the name of an emoji, are 25 vectors of 240
+FRAME_MS = 120  # two seconds, the name of an emoji, are 16 vectors of 480
 LONGEST = 60.0  # seconds; what is longer is an album, and no caption
 SAY_SECONDS = 30.0
 AT_ONCE = 16  # recordings: their threads wait for a disk or for the program that speaks
@@ -129,15 +130,40 @@ def add_sound(
     write_json(folder / SETTINGS, {**settings, "frame_ms": frame_ms})
 
 
+def add_recordings(folder: Path, source: Source, *, frame_ms: int = FRAME_MS, say: Callable[[str], None]) -> None:
+    """`add_sound` where a caption, as it is written, is the name of its recording in `source`."""
+    names: dict[str, list[str]] = {}
+
+    def hear(split: str, row: int) -> Samples:
+        if split not in names:
+            names[split] = layout.read_captions(layout.split_files(folder, split).captions)[0]
+        name = names[split][row]
+        try:
+            with source.open(name) as file:
+                content = file.read()
+        except (FileNotFoundError, IsADirectoryError):
+            raise HarnessError(
+                f"{source.path}: the captions name the recording {name[:60]!r}, which is not there; accepted: captions "
+                "that are names of files in it; add the file or take its row out"
+            ) from None
+        return read_sound(content, f"{source.path}: {name}")
+
+    add_sound(folder, hear, frame_ms=frame_ms, say=say)
+
+
 def _heard(
     split: str, rows: Sequence[int], hear: Callable[[str, int], Samples], frame_ms: int
 ) -> Iterator[NDArray[np.float32]]:
     """The frames of each row, in order; a few recordings are heard ahead."""
+
+    def heard(row: int) -> NDArray[np.float32]:
+        return frames_of(hear(split, row), frame_ms)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
         waiting: deque[Future[NDArray[np.float32]]] = deque()
         try:
             for row in rows:
-                waiting.append(pool.submit(lambda row=row: frames_of(hear(split, row), frame_ms)))
+                waiting.append(pool.submit(heard, row))
                 if len(waiting) > 2 * AT_ONCE:
                     yield waiting.popleft().result()
             while waiting:

@@ -23,7 +23,7 @@ from harness.seeds import rng_for
 
 NAME = "speech"
 PROGRAM = "espeak-ng"
-PICTURES = {"train": 1600, "dev": 200, "test": 200}  # of twemoji's: 10,000 recordings are made in minutes
+PICTURES = {"train": 1000, "dev": 200, "test": 200}  # of twemoji's: 7,000 recordings are made in minutes
 VOICES = {"en": "en-us", "es": "es", "fr": "fr-fr", "it": "it", "pt": "pt"}
 VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")
 PACES, PITCHES = (140, 200), (30, 70)  # words a minute; of 0 to 99
