@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from synthetic import write_dataset
 
-from harness.data import DatasetCard, tokenize
+from harness.data import DatasetCard, tokenize, write_runs
 
 HEARD = 12  # numbers of a caption's vector
+IMAGES = {"train": 80, "dev": 20, "test": 20}
 
 
 def write_sides(folder: Path, *, images: bool = True, captions: bool = True, texts: bool = True, **keywords) -> Path:
     """As `write_dataset`. images, captions: which sides have any number of vectors. texts: keep the words, too."""
-    write_dataset(folder, **keywords)
+    write_dataset(folder, **{"images": IMAGES, **keywords})
     rng = np.random.default_rng(7)
     sounds: dict[str, np.ndarray] = {}
     for path in sorted(folder.glob("*_ims.npy")):
@@ -23,14 +24,14 @@ def write_sides(folder: Path, *, images: bool = True, captions: bool = True, tex
         if images:
             regions = np.load(path)
             kept = [rows[: rng.integers(4, len(rows) + 1)] for rows in regions]
-            write_runs(path, kept)
+            write_runs(path, kept, "float32")
         text = folder / f"{split}_caps.txt"
         if captions:
             heard = [
                 np.concatenate([said(word, sounds, rng) for word in tokenize(line)])
                 for line in text.read_text().splitlines()
             ]
-            write_runs(folder / f"{split}_caps.npy", heard)
+            write_runs(folder / f"{split}_caps.npy", heard, "float32")
             if not texts:
                 text.unlink()
     card = DatasetCard.read(folder)
@@ -44,10 +45,3 @@ def said(word: str, sounds: dict[str, np.ndarray], rng: np.random.Generator) -> 
     if word not in sounds:
         sounds[word] = rng.standard_normal((2, HEARD))
     return sounds[word] + 0.2 * rng.standard_normal((2, HEARD))
-
-
-def write_runs(path: Path, items: list[np.ndarray], dtype: type = np.float32) -> None:
-    """Items (n, D) as one array, and where each begins."""
-    np.save(path, np.concatenate(items).astype(dtype))
-    offsets = np.concatenate(([0], np.cumsum([len(item) for item in items])))
-    np.save(path.with_name(path.stem + "_offsets.npy"), offsets)

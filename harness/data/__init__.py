@@ -5,6 +5,7 @@ from harness.data.batches import Batch, PairReader
 from harness.data.cards import CARDS, DatasetCard
 from harness.data.dataset import Dataset, Split, open_dataset
 from harness.data.pixels import PixelDataset
+from harness.data.runs import write_runs
 from harness.data.sides import Captions, Vectors
 from harness.data.tokenizer import tokenize
 from harness.data.vocabulary import Vocabulary
@@ -23,4 +24,5 @@ __all__ = [
     "Vocabulary",
     "open_dataset",
     "tokenize",
+    "write_runs",
 ]

@@ -7,8 +7,6 @@ vector. A split's files appear whole, by a rename; a build that was killed hears
 """
 
 import io
-import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,8 +22,9 @@ from harness.data import layout
 from harness.data.build.sources import Source
 from harness.data.build.store import SETTINGS, refuse_other_settings
 from harness.data.extras import require
+from harness.data.runs import write_runs
 from harness.errors import HarnessError
-from harness.files import explain_write_error, link_or_copy, read_json, write_array, write_json
+from harness.files import link_or_copy, read_json, write_json
 
 RATE = 16_000  # samples a second
 MELS = 40
@@ -175,32 +174,19 @@ def _heard(
 def _write(
     files: layout.SplitFiles, items: Iterable[NDArray[np.float32]], count: int, say: Callable[[str], None]
 ) -> None:
-    """The two files of a split. Vectors go to the disk as they come: their number is known at the end alone."""
-    partial = files.spoken.with_suffix(".partial")
-    offsets, dim = [0], 0
-    started = said = time.monotonic()
-    try:
-        with open(partial, "w+b") as raw:
-            for item in items:
-                dim = item.shape[1]
-                raw.write(item.astype("<f2").tobytes())
-                offsets.append(offsets[-1] + len(item))
-                if time.monotonic() - said > SAY_SECONDS:
-                    said = time.monotonic()
-                    say(f"{files.spoken.name}: {len(offsets) - 1:,} of {count:,} recordings")
-            raw.seek(0)
-            whole = partial.with_suffix(".whole")
-            with open(whole, "wb") as file:
-                header = {"descr": "<f2", "fortran_order": False, "shape": (offsets[-1], dim)}
-                np.lib.format.write_array_header_1_0(file, header)
-                shutil.copyfileobj(raw, file)
-                file.flush()
-                os.fsync(file.fileno())
-    except OSError as error:
-        raise explain_write_error(error, partial) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    write_array(files.spoken_offsets, np.array(offsets, dtype=np.int64))
-    os.replace(whole, files.spoken)
+    """The two files of a split."""
+    started = time.monotonic()
+    vectors = write_runs(files.spoken, _told(items, files.spoken.name, count, say))
     rate = count / max(time.monotonic() - started, 1e-9)
-    say(f"{files.spoken.name}: {count:,} recordings, {offsets[-1]:,} vectors of {dim}, {rate:.0f} recordings/s")
+    say(f"{files.spoken.name}: {count:,} recordings, {vectors:,} vectors, {rate:.0f} recordings/s")
+
+
+def _told(
+    items: Iterable[NDArray[np.float32]], name: str, count: int, say: Callable[[str], None]
+) -> Iterator[NDArray[np.float32]]:
+    said = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - said > SAY_SECONDS:
+            said = time.monotonic()
+            say(f"{name}: {done:,} of {count:,} recordings")
+        yield item
