@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from sided import HEARD, write_sides
 from toy import finished
 
-from harness.cli import main
+from harness.backbones import SAF, VSEInfinity
 from harness.data import Augmentation, Dataset, PairReader, Vectors, open_dataset, write_runs
 from harness.data.check import check_dataset, why_not_finite
 from harness.data.descriptors import image_descriptors
 from harness.errors import HarnessError
+from harness.spec import RunSpec, resolve
+from harness.training.data import read_by
+from harness.training.pairs import training_pairs
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,7 @@ def test_the_digest_sees_every_file(tmp_path: Path) -> None:
     seen = {open_dataset("toy", tmp_path).digest()}
     for name in ("train_ims.npy", "train_ims_offsets.npy", "train_caps.npy", "train_caps_offsets.npy"):
         values = np.load(folder / name)
-        values[1] += 1
+        values[1 if "offsets" in name else 0] += 1  # of vectors a sample is looked at
         np.save(folder / name, values)
         seen.add(open_dataset("toy", tmp_path).digest())
     assert len(seen) == 5
@@ -147,7 +149,7 @@ def test_check_counts_vectors_and_finds_what_is_not_finite(tmp_path: Path) -> No
     lines = {f.name: f for f in check_dataset("toy", tmp_path)}
     assert not [f for f in lines.values() if f.level == "error"]
     assert lines["train shape"].text == "4 to 8 vectors, median 6, of 16 float32 numbers"
-    assert "vectors, median 16, of 12 float32 numbers" in lines["dev captions"].text
+    assert lines["dev captions"].text == "18 to 18 vectors, median 18, of 12 float32 numbers"
     values, ends = np.load(folder / "dev_caps.npy"), np.load(folder / "dev_caps_offsets.npy")
     values[ends[3] : ends[4]] = np.nan
     np.save(folder / "dev_caps.npy", values)
@@ -194,25 +196,23 @@ def test_frames_of_clips_with_written_captions_that_come_too_early_or_too_late(t
     assert set(((paired - np.arange(400) // 5) % 80).tolist()) == {0, 1, 79}
 
 
-def test_words_and_vectors_are_not_taken_for_each_other(tmp_path: Path, root: Path) -> None:
-    ran = CliRunner().invoke(
-        main,
-        ["train", "--dataset", "toy", "--method", "infonce", "--data", str(root), "--runs", str(tmp_path / "runs")],
-    )
-    assert ran.exit_code == 2
-    assert "toy: its captions are vectors, and the backbone VSEInfinity as declared reads others; accepted: texts" in (
-        ran.output
-    )
-    assert "Traceback" not in ran.output
+def test_words_and_vectors_are_not_taken_for_each_other(tmp_path: Path, dataset: Dataset) -> None:
+    write_sides(tmp_path / "written", captions=False)
+    written = open_dataset("written", tmp_path)
+    assert read_by(VSEInfinity, {"texts": "set"}, dataset) is dataset
+    assert read_by(VSEInfinity, {"texts": "words"}, written) is written
+    with pytest.raises(HarnessError, match=r'toy: its captions are vectors, .*; accepted: texts = "sequence" or "set"'):
+        read_by(VSEInfinity, {}, dataset)
+    with pytest.raises(HarnessError, match=r'written: its captions are words, .*; accepted: texts = "words"'):
+        read_by(SAF, {"texts": "set"}, written)
 
 
-def test_noise_that_writes_words_is_refused(tmp_path: Path, root: Path) -> None:
-    ran = CliRunner().invoke(
-        main,
-        [
-            "train", "--dataset", "toy", "--method", "infonce", "--data", str(root), "--runs", str(tmp_path / "runs"),
-            "--set", "backbone.texts=sequence", "--set", "noise.name=text_damage", "--set", "noise.rate=0.4",
-        ],
-    )  # fmt: skip
-    assert ran.exit_code == 2
-    assert "its captions are vectors, and no words can be put in their place" in ran.output
+def test_noise_that_writes_words_is_refused(root: Path) -> None:
+    run = RunSpec(
+        dataset="toy",
+        noise=resolve({"name": "text_damage", "rate": 0.4}, kind="noise", where="test"),
+        backbone=resolve({"name": "vse_infinity", "texts": "set"}, kind="backbone", where="test"),
+        method=resolve({"name": "infonce"}, kind="method", where="test"),
+    )
+    with pytest.raises(HarnessError, match="toy: its captions are vectors, and no words can be put in their place"):
+        training_pairs(run, open_dataset("toy", root))

@@ -109,7 +109,8 @@ def build(
             raise HarnessError(
                 f"data build {name}: unknown; accepted: twemoji, speech or stamps, or --images, --captions and --out"
             )
-        options_given = sources | {"--recordings": recordings} | (given if name in heard else {})
+        own = {f"--{option.replace('_', '-')}": value for option, value in given.items()} if name in heard else {}
+        options_given = sources | {"--recordings": recordings} | own
         if refused := [option for option, value in options_given.items() if value is not None]:
             raise HarnessError(
                 f"data build {name}: does not take {', '.join(refused)}; it is built in --data, here {data}"
