@@ -36,6 +36,12 @@ def batch(images: int, captions: int, *, drop: bool = False) -> Batch:
     return regions, region_lengths, tokens, lengths
 
 
+def batch_of_vectors(images: int, captions: int) -> Batch:
+    """Images and captions that have any number of vectors, captions vectors of WORDS numbers."""
+    regions, region_lengths, _, lengths = batch(images, captions, drop=True)
+    return regions, region_lengths, torch.randn(captions, 7, WORDS, dtype=torch.double), lengths
+
+
 def clip_and_batch(pairs: int) -> tuple[CLIP, Batch]:
     """The tiny CLIP, in doubles."""
     reader = CLIP.reader(model="tiny-random", sha256="")

@@ -6,12 +6,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from oracles import backbones as slow
-from small_networks import SIZES, WORDS, Batch, D, R, batch, model
+from small_networks import SIZES, WORDS, Batch, D, R, batch, batch_of_vectors, model
 from small_networks import scores as fast_scores
 from torch import Tensor
 
 from harness.backbones import BACKBONES, Backbone, Encoded, graph, recurrent
 from harness.backbones import alignment as alignment_module
+from harness.backbones.base import length_mask
 from harness.backbones.gpo import GPO, sorted_average
 from harness.backbones.recurrent import BiGRU
 from harness.errors import HarnessError
@@ -67,6 +68,29 @@ def test_scores_gradients_and_running_averages(
     for key, value in twin.state_dict().items():
         if "running" in key or (key == "filter_norm.num_batches_tracked"):
             torch.testing.assert_close(fast.state_dict()[key], value, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize(("of_images", "of_texts"), [("set", "set"), ("set", "sequence"), ("sequence", "sequence")])
+def test_vectors_on_both_sides(name: str, of_images: str, of_texts: str) -> None:
+    fast = model(name, images=of_images, texts=of_texts).train()
+    twin = copy.deepcopy(fast)
+    data = batch_of_vectors(4, 5)
+    ours, our_gradients = with_gradients(fast_scores, fast, data)
+    theirs, their_gradients = with_gradients(slow_scores, twin, data)
+    assert ours.std() > 1e-3
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    for key, gradient in their_gradients.items():
+        mine = our_gradients.get(key, torch.zeros_like(gradient))
+        torch.testing.assert_close(mine, gradient, atol=2e-6, rtol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
+    fast.eval()
+    expected = fast_scores(fast, data)
+    regions, region_lengths, vectors, lengths = data
+    wild = [
+        torch.where(length_mask(many, values.shape[1])[:, :, None], values, 1e3)
+        for values, many in ((regions, region_lengths), (vectors, lengths))
+    ]
+    torch.testing.assert_close(fast_scores(fast, (wild[0], region_lengths, wild[1], lengths)), expected)
 
 
 @pytest.mark.parametrize("name", SIZES)

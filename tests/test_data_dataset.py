@@ -70,7 +70,8 @@ def test_gather_copies_rows_in_any_order(tmp_path: Path, dtype: type, duplicated
     write_dataset(tmp_path / "toy", {"train": 6, "test": 9}, dtype=dtype, duplicated=duplicated)
     split = open_dataset("toy", tmp_path).split("test")
     for images in ([3, 0, 8, 3, 3, 1], [0], [8, 7, 6, 5]):
-        rows = split.gather(np.array(images))
+        rows, lengths = split.gather(np.array(images))
+        assert lengths.tolist() == [8] * len(images)
         assert rows.dtype == np.float32
         np.testing.assert_array_equal(rows, np.stack([split.regions[image].astype(np.float32) for image in images]))
     rows[:] = 0

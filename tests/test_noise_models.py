@@ -47,6 +47,28 @@ def test_image_level_is_its_slow_twin(shape: tuple[int, int], rate: float, seed:
     assert corrupt("image_level", rate, owner, seed).tolist() == expected
 
 
+@settings(max_examples=100, deadline=None)
+@given(shape=st.tuples(st.integers(4, 40), st.integers(1, 5)), rate=rates, reach=st.integers(1, 3), seed=seeds)
+def test_shifted_is_its_slow_twin(shape: tuple[int, int], rate: float, reach: int, seed: int) -> None:
+    owner = truth(*shape, shuffle=True)
+    expected = slow.shifted(owner.tolist(), rate, reach, np.random.default_rng(seed))
+    got = make("shifted", rate=rate, reach=reach).corrupt(owner, np.random.default_rng(seed))
+    assert got.tolist() == expected
+    assert realised_rate(got, owner) == round(rate * len(owner)) / len(owner)
+
+
+def test_shifted_captions_stay_near() -> None:
+    owner = truth(2000)
+    got = make("shifted", rate=0.5, reach=2).corrupt(owner, np.random.default_rng(0))
+    far = np.minimum((got - owner) % 2000, (owner - got) % 2000)
+    assert np.bincount(far).tolist()[0] == 5000
+    assert np.bincount(far)[1:] == pytest.approx([2500, 2500], abs=150)
+    assert ((got - owner) % 2000 == 1).sum() == pytest.approx(1250, abs=120)  # as many behind as before
+    with pytest.raises(HarnessError, match="reach = 5 among 5 images; accepted: at most 4"):
+        make("shifted", rate=0.5, reach=5).corrupt(truth(5), np.random.default_rng(0))
+    assert make("shifted", rate=0.0, reach=5).corrupt(truth(5), np.random.default_rng(0)).tolist() == truth(5).tolist()
+
+
 @pytest.mark.parametrize("name", ["caption_level", "image_level"])
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.6, 1.0])
 def test_images_are_exchanged_never_lost(name: str, rate: float) -> None:

@@ -41,7 +41,7 @@ def evaluate_run(cell: Cell, dataset: str = "", *, data: Path, split: str = "tes
     run = RunSpec.from_table(cell.spec["run"])
     found = open_dataset(dataset or run.dataset, data)
     networks = load_networks(file)
-    opened = read_by(networks[0].reader(**networks[0].configuration()), _with_its_words(cell, found))
+    opened = read_by(type(networks[0]), networks[0].configuration(), _with_its_words(cell, found))
     names = protocols.of_test(run, opened.card) if found.name == run.dataset else opened.card.protocols
     return _score(networks, opened, split, names or opened.card.protocols, device, file)
 
@@ -54,7 +54,7 @@ def evaluate_file(file: Path, dataset: str, *, data: Path, split: str = "test", 
 
     found = open_dataset(dataset, data)
     network = load_backbone(file)
-    opened = read_by(network.reader(**network.configuration()), found)
+    opened = read_by(type(network), network.configuration(), found)
     return _score([network], opened, split, opened.card.protocols, device, file)
 
 

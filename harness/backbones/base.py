@@ -29,14 +29,19 @@ class Encoded(NamedTuple):
         """The chosen images or texts, in that order."""
         return self._replace(values=self.values[index], lengths=self.lengths[index])
 
+    def widened(self, items: int) -> "Encoded":
+        """The same with padding up to `items` regions or words."""
+        return self._replace(values=nn.functional.pad(self.values, (0, 0, 0, items - self.values.shape[1])))
+
     @staticmethod
     def cat(parts: Sequence["Encoded"]) -> "Encoded":
         """Many batches as one; where they were padded to different lengths, all get the longest."""
-        values = [part.values for part in parts]
-        if values[0].dim() == 3:
-            items = max(value.shape[1] for value in values)
-            values = [nn.functional.pad(value, (0, 0, 0, items - value.shape[1])) for value in values]
-        return Encoded(torch.cat(values), torch.cat([part.lengths for part in parts]), parts[0].of)
+        if parts[0].values.dim() == 3:
+            items = max(part.values.shape[1] for part in parts)
+            parts = [part.widened(items) for part in parts]
+        return Encoded(
+            torch.cat([part.values for part in parts]), torch.cat([part.lengths for part in parts]), parts[0].of
+        )
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,9 @@ class Backbone(Checked, nn.Module):
     `within` and `pairwise`. All of them read the parameters when they are called, so that `torch.func.functional_call`
     may put other tensors in their place, and inside `twice_differentiable` they can be differentiated twice.
 
-    `region_dim` and `vocabulary_size` come from the data; keyword arguments are hyperparameters, kept as attributes of
-    the same names, so that `configuration()` can rebuild the model beside its weights.
+    `region_dim` and `vocabulary_size` (of captions that are vectors: their length) come from the data; keyword
+    arguments are hyperparameters, kept as attributes of the same names, so that `configuration()` can rebuild the model
+    beside its weights.
     """
 
     reads_pixels: ClassVar[bool] = False  # pictures (images, S, S, 3) in place of region features; has a `reader`
@@ -72,12 +78,20 @@ class Backbone(Checked, nn.Module):
         """The tokens of a model with these hyperparameters; None: it reads the data set's words."""
         return None
 
+    @classmethod
+    def reads_words(cls, **keywords: Any) -> bool:
+        """Whether the captions of a model with these hyperparameters are words, and not vectors."""
+        return bool(keywords.get("texts", "words") == "words")
+
     def encode_images(self, regions: Tensor, lengths: Tensor) -> Encoded:
         """regions (images, R, region_dim), lengths (images,) in 1..R: image i's regions are its first lengths[i]."""
         raise NotImplementedError
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
-        """tokens (texts, L) of word ids, zero beyond lengths (texts,), each in 1..L."""
+        """tokens (texts, L) of word ids, zero beyond lengths (texts,), each in 1..L.
+
+        Of captions that are vectors, vectors (texts, L, `vocabulary_size`).
+        """
         raise NotImplementedError
 
     def compare(self, images: Encoded, texts: Encoded) -> Tensor:

@@ -1,4 +1,7 @@
-"""Encoder parts that the backbones share: words to states, regions to vectors."""
+"""Encoder parts that the backbones share: words to states, regions to vectors, a sequence of vectors to states."""
+
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +9,9 @@ from torch import Tensor, nn
 from harness.backbones.base import length_mask
 from harness.backbones.recurrent import BiGRU
 from harness.distributed import most, total, world
+
+Images = Literal["set", "sequence"]  # vectors in no order, such as regions; in their order, such as frames
+Kind = Literal["words", "set", "sequence"]
 
 
 class WordEncoder(nn.Module):
@@ -23,6 +29,21 @@ class WordEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         return self.gru.averaged(self.dropout(self.embedding(tokens)), lengths)
+
+
+class SequenceEncoder(nn.Module):
+    """A BiGRU with averaged directions over vectors in their order, as frames: (n, L, inputs) -> (n, L, embed_dim).
+
+    What `WordEncoder` is for words, without the table of words. Packed, so padding costs and changes nothing.
+    """
+
+    def __init__(self, inputs: int, embed_dim: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.gru = BiGRU(inputs, embed_dim)
+
+    def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        return self.gru.averaged(self.dropout(vectors), lengths)
 
 
 def xavier_linear(inputs: int, outputs: int) -> nn.Linear:
@@ -105,3 +126,36 @@ class RegionProjection(nn.Module):
         linear, hidden = both.split([self.linear.out_features, self.hidden.out_features], dim=-1)
         # BatchNorm of strided rows is 30 times as slow on a CPU, and their copy a hundredth of a step.
         return linear + self.output(torch.relu(self.norm(hidden.contiguous())))
+
+
+class LinearProjection(nn.Linear):
+    """SCAN's image side: a linear map of every vector, Xavier-uniform. Padding becomes the bias: cover it."""
+
+    def __init__(self, inputs: int, embed_dim: int) -> None:
+        super().__init__(inputs, embed_dim)
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, vectors: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(vectors)
+
+
+def side_encoder(
+    kind: Kind,
+    of_set: Callable[[int, int], nn.Module],
+    inputs: int,
+    embed_dim: int,
+    *,
+    word_dim: int = 0,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """What makes vectors (n, L, embed_dim) of one side's items, called with them and their lengths (n,).
+
+    kind: "words", numbers below `inputs`, through `WordEncoder`; "sequence", vectors of `inputs` numbers whose order
+    counts, through `SequenceEncoder`; "set", vectors in no order, through what `of_set` makes of the two sizes.
+    """
+    if kind == "words":
+        return WordEncoder(inputs, word_dim, embed_dim, dropout=dropout)
+    if kind == "sequence":
+        return SequenceEncoder(inputs, embed_dim, dropout=dropout)
+    return of_set(inputs, embed_dim)

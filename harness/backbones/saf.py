@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from harness.backbones.base import l2_normalise
-from harness.backbones.encoders import xavier_linear
+from harness.backbones.encoders import Images, Kind, xavier_linear
 from harness.backbones.sgraf import SimilarityReasoning
-from harness.spec import NotScience
+from harness.spec import AddedLater, NotScience
 
 
 class SAF(SimilarityReasoning):
@@ -32,6 +32,8 @@ class SAF(SimilarityReasoning):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4,
         chunk: Annotated[int, Field(ge=1), NotScience] = 32,
         recompute: Annotated[bool, NotScience] = False,
+        images: Annotated[Images, AddedLater(neutral="set")] = "set",
+        texts: Annotated[Kind, AddedLater(neutral="words")] = "words",
     ) -> None:
         super().__init__(
             region_dim,
@@ -43,6 +45,8 @@ class SAF(SimilarityReasoning):
             dropout=dropout,
             chunk=chunk,
             recompute=recompute,
+            images=images,
+            texts=texts,
         )
         self.filter = xavier_linear(sim_dim, 1)
         self.filter_norm = nn.BatchNorm1d(1)

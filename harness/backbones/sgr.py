@@ -5,9 +5,10 @@ from typing import Annotated, cast
 from pydantic import Field
 from torch import Tensor, nn
 
+from harness.backbones.encoders import Images, Kind
 from harness.backbones.graph import GraphStep, reason
 from harness.backbones.sgraf import SimilarityReasoning
-from harness.spec import NotScience
+from harness.spec import AddedLater, NotScience
 
 
 class SGR(SimilarityReasoning):
@@ -26,6 +27,8 @@ class SGR(SimilarityReasoning):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4,
         chunk: Annotated[int, Field(ge=1), NotScience] = 32,
         recompute: Annotated[bool, NotScience] = False,
+        images: Annotated[Images, AddedLater(neutral="set")] = "set",
+        texts: Annotated[Kind, AddedLater(neutral="words")] = "words",
     ) -> None:
         super().__init__(
             region_dim,
@@ -37,6 +40,8 @@ class SGR(SimilarityReasoning):
             dropout=dropout,
             chunk=chunk,
             recompute=recompute,
+            images=images,
+            texts=texts,
         )
         self.graph_steps = graph_steps
         self.graph = nn.ModuleList(GraphStep(sim_dim) for _ in range(graph_steps))

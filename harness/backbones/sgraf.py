@@ -19,6 +19,7 @@ Differs from the released code in:
   among texts, its last ones, are what evaluation then normalises images against texts with.
 - `within` where images have lost different regions: see `place_weights`.
 The same as there: dropout is 0.4 on the words and in both self-attentions.
+Ours: `images` and `texts` may be vectors in no order or a sequence of them; see `encoders.side_encoder`.
 """
 
 from collections.abc import Callable
@@ -39,7 +40,7 @@ from harness.backbones.alignment import (
     similarity_nodes,
 )
 from harness.backbones.base import Backbone, Encoded, l2_normalise, length_mask
-from harness.backbones.encoders import WordEncoder, xavier_linear
+from harness.backbones.encoders import Images, Kind, LinearProjection, side_encoder, xavier_linear
 from harness.backbones.recompute import recomputed
 from harness.backbones.self_attention import TextSelfAttention, VisualSelfAttention
 from harness.compiling import untraced
@@ -76,6 +77,8 @@ class SimilarityReasoning(Backbone):
         dropout: float,
         chunk: int,
         recompute: bool,
+        images: Images,
+        texts: Kind,
     ) -> None:
         super().__init__(region_dim, vocabulary_size)
         self.embed_dim = embed_dim
@@ -85,8 +88,11 @@ class SimilarityReasoning(Backbone):
         self.dropout = dropout
         self.chunk = chunk
         self.recompute = recompute
-        self.regions_to_vectors = xavier_linear(region_dim, embed_dim)
-        self.words_to_states = WordEncoder(vocabulary_size, word_dim, embed_dim, dropout=dropout)
+        self.images = images
+        self.texts = texts
+        encoder = partial(side_encoder, embed_dim=embed_dim, word_dim=word_dim, dropout=dropout)
+        self.regions_to_vectors = encoder(images, LinearProjection, region_dim)
+        self.words_to_states = encoder(texts, LinearProjection, vocabulary_size)
         self.image_attention = VisualSelfAttention(embed_dim, regions, dropout=dropout)
         self.text_attention = TextSelfAttention(embed_dim, dropout=dropout)
         self.local_alignment = xavier_linear(embed_dim, sim_dim)
@@ -117,13 +123,14 @@ class SimilarityReasoning(Backbone):
         """regions (images, R, region_dim), lengths (images,) -> unit vectors (images, R, embed_dim), zero when
         padded."""
         self._check("regions", regions, lengths)
-        mask = length_mask(lengths, regions.shape[1])[:, :, None]
-        return Encoded(torch.where(mask, l2_normalise(self.regions_to_vectors(regions)), 0), lengths, "images")
+        return Encoded(_covered(l2_normalise(self.regions_to_vectors(regions, lengths)), lengths), lengths, "images")
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
-        """tokens (texts, L), lengths (texts,) -> unit vectors (texts, L, embed_dim), zero when padded."""
+        """tokens (texts, L), or vectors (texts, L, D), lengths (texts,) -> unit vectors (texts, L, embed_dim), zero
+        when padded."""
         self._check("tokens", tokens, lengths)
-        return Encoded(l2_normalise(self.words_to_states(tokens, lengths)), lengths, "texts")
+        states = l2_normalise(self.words_to_states(tokens, lengths))
+        return Encoded(_covered(states, lengths) if self.texts == "set" else states, lengths, "texts")
 
     def activate(self, raw: Tensor) -> Tensor:
         """Scores in (0, 1)."""
@@ -252,6 +259,11 @@ class SimilarityReasoning(Backbone):
             nodes = torch.cat([whole[rows, None], local], dim=1)[:, None]  # (rows, 1, 1 + length, sim_dim)
             scores.append(self.score(self.reason(nodes, *prepared, measure=False)[0]).flatten())
         return torch.cat(scores)[back]
+
+
+def _covered(vectors: Tensor, lengths: Tensor) -> Tensor:
+    """(n, items, d) with zeros where an item is padding."""
+    return torch.where(length_mask(lengths, vectors.shape[1])[:, :, None], vectors, 0)
 
 
 def _attention(items: Tensor, lengths: Tensor) -> Callable[[Tensor, Groups], Tensor]:

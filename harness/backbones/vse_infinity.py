@@ -8,8 +8,12 @@ Differs from the released code in:
   `norm_padding = true` counts them, as released. docs/fidelity.md has both measured.
 - The checkpoint's BatchNorm after the last layer, which the released code creates and never applies, is
   absent.
+
+Ours: either side may be vectors in no order or a sequence of them (`images`, `texts`), such as frames of video or of
+sound. They get what the paper gives to such items: the perceptron of regions, or the BiGRU of words.
 """
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -17,7 +21,7 @@ from torch import Tensor
 
 from harness.backbones.base import Encoded, l2_normalise
 from harness.backbones.cosine import CosineBackbone
-from harness.backbones.encoders import RegionProjection, WordEncoder
+from harness.backbones.encoders import Images, Kind, RegionProjection, side_encoder
 from harness.backbones.gpo import GPO
 from harness.spec import AddedLater
 
@@ -43,6 +47,8 @@ class VSEInfinity(CosineBackbone):
         gpo_dim: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         norm_padding: Annotated[bool, AddedLater(neutral=False)] = False,
+        images: Annotated[Images, AddedLater(neutral="set")] = "set",
+        texts: Annotated[Kind, AddedLater(neutral="words")] = "words",
     ) -> None:
         super().__init__(region_dim, vocabulary_size)
         self.embed_dim = embed_dim
@@ -50,9 +56,12 @@ class VSEInfinity(CosineBackbone):
         self.gpo_dim = gpo_dim
         self.dropout = dropout
         self.norm_padding = norm_padding
-        self.regions_to_vectors = RegionProjection(region_dim, embed_dim, norm_padding=norm_padding)
+        self.images = images
+        self.texts = texts
+        encoder = partial(side_encoder, embed_dim=embed_dim, word_dim=word_dim, dropout=dropout)
+        self.regions_to_vectors = encoder(images, partial(RegionProjection, norm_padding=norm_padding), region_dim)
         self.image_pool = GPO(gpo_dim)
-        self.words_to_states = WordEncoder(vocabulary_size, word_dim, embed_dim, dropout=dropout)
+        self.words_to_states = encoder(texts, RegionProjection, vocabulary_size)
         self.text_pool = GPO(gpo_dim)
 
     @property
@@ -67,7 +76,7 @@ class VSEInfinity(CosineBackbone):
         return Encoded(l2_normalise(self.image_pool(vectors, lengths)), lengths, "images")
 
     def encode_texts(self, tokens: Tensor, lengths: Tensor) -> Encoded:
-        """tokens (texts, L), lengths (texts,) -> unit vectors (texts, embed_dim)."""
+        """tokens (texts, L), or vectors (texts, L, D), lengths (texts,) -> unit vectors (texts, embed_dim)."""
         self._check("tokens", tokens, lengths)
         states = self.words_to_states(tokens, lengths)
         return Encoded(l2_normalise(self.text_pool(states, lengths)), lengths, "texts")

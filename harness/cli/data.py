@@ -16,7 +16,7 @@ def command() -> None:
 
 
 @command.command("build")
-@click.argument("name", required=False, metavar="[twemoji]")
+@click.argument("name", required=False, metavar="[twemoji|speech|stamps]")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -64,6 +64,14 @@ def command() -> None:
     "--tokenizer", default="words", show_default=True,
     help="words; characters, for languages without spaces; ids; or a transformers tokenizer by hub name or folder.",
 )  # fmt: skip
+@click.option(
+    "--recordings", type=click.Path(path_type=Path),
+    help="The captions are names of recordings (WAV, FLAC, OGG) in this folder, zip archive or tar.",
+)  # fmt: skip
+@click.option(
+    "--frame-ms", type=click.IntRange(10, 1000), default=120, show_default=True,
+    help="Milliseconds of a recording that one vector holds; in tens.",
+)  # fmt: skip
 @click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that are missing or damaged, and say which.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="How many pictures are encoded at once.  [default: 16]")
 @click.option("--device", help="auto, cpu, cuda or mps.  [default: auto; twemoji: cpu]")
@@ -79,27 +87,38 @@ def build(
     licence: str,
     benchmark: bool,
     tokenizer: str,
+    recordings: Path | None,
+    frame_ms: int,
     skip_unreadable: bool,
     overwrite: bool,
     data: Path,
     **recipe: str | int | None,
 ) -> None:
-    """Build a data set from your own pictures and captions, or build the embedded benchmark twemoji.
+    """Build a data set from your own pictures and captions, or an embedded one: twemoji; speech, the same names spoken
+    by espeak-ng; stamps, Tux Paint's pictures with their recorded descriptions.
 
     If a build was interrupted, run the same command again to continue it.
     """
-    from harness.data.build import Recipe, build_dataset, build_twemoji
+    from harness.data.build import Recipe, build_dataset, build_speech, build_stamps, build_twemoji
     from harness.data.build.twemoji import RECIPE
 
     given = {name: value for name, value in recipe.items() if value is not None}
     sources = {"--images": images, "--captions": captions, "--out": out}
+    heard = {"speech": build_speech, "stamps": build_stamps}
     if name is not None:
-        if name != "twemoji":
-            raise HarnessError(f"data build {name}: unknown; accepted: twemoji, or --images, --captions and --out")
-        if refused := [option for option, value in sources.items() if value is not None]:
+        if name not in ("twemoji", *heard):
             raise HarnessError(
-                f"data build twemoji: does not take {', '.join(refused)}; it is built in --data, here {data}"
+                f"data build {name}: unknown; accepted: twemoji, speech or stamps, or --images, --captions and --out"
             )
+        own = {f"--{option.replace('_', '-')}": value for option, value in given.items()} if name in heard else {}
+        options_given = sources | {"--recordings": recordings} | own
+        if refused := [option for option, value in options_given.items() if value is not None]:
+            raise HarnessError(
+                f"data build {name}: does not take {', '.join(refused)}; it is built in --data, here {data}"
+            )
+        if name in heard:
+            heard[name](data, overwrite=overwrite, say=click.echo)
+            return
         build_twemoji(data, replace(RECIPE, **given), overwrite=overwrite, say=click.echo)  # type: ignore[arg-type]
         return
     if captions is None or out is None:
@@ -118,6 +137,8 @@ def build(
         licence=licence,
         benchmark=benchmark,
         tokenizer=tokenizer,
+        recordings=recordings,
+        frame_ms=frame_ms,
         skip_unreadable=skip_unreadable,
         overwrite=overwrite,
         say=click.echo,

@@ -2,8 +2,10 @@
 
 from harness.data.augmentation import Augmentation
 from harness.data.cards import CARDS, DatasetCard
-from harness.data.dataset import Captions, Dataset, Split, open_dataset
+from harness.data.dataset import Dataset, Split, open_dataset
 from harness.data.pixels import PixelDataset
+from harness.data.runs import write_runs
+from harness.data.sides import Captions, Vectors
 from harness.data.tokenizer import tokenize
 from harness.data.vocabulary import Vocabulary
 
@@ -15,7 +17,9 @@ __all__ = [
     "DatasetCard",
     "PixelDataset",
     "Split",
+    "Vectors",
     "Vocabulary",
     "open_dataset",
     "tokenize",
+    "write_runs",
 ]

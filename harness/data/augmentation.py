@@ -48,10 +48,16 @@ class Augmentation:
         packed, kept = pack(changed, keep_one(inside & stays, np.where(inside, chance, -1.0)))
         return packed[:, : kept.max(initial=0)], kept
 
-    def regions(self, regions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """New regions (B, R, D), those that stay in front and zeros behind them, and their numbers (B,)."""
+    def regions(
+        self, regions: np.ndarray, rng: np.random.Generator, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """New regions (B, R, D), those that stay in front and zeros behind them, and their numbers (B,).
+
+        lengths: (B,), how many of an image's regions are real; None: all. Frames of a caption are dropped likewise.
+        """
         chance = rng.random(regions.shape[:2])  # (B, R)
-        return pack(regions, keep_one(chance >= self.region_rate, chance))
+        inside = np.ones(chance.shape, bool) if lengths is None else np.arange(chance.shape[1]) < lengths[:, None]
+        return pack(regions, keep_one(inside & (chance >= self.region_rate), np.where(inside, chance, -1.0)))
 
 
 def keep_one(keep: np.ndarray, chance: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.data.augmentation import Augmentation
 from harness.data.dataset import Split
+from harness.data.sides import Captions
 from harness.data.vocabulary import Vocabulary
 from harness.errors import HarnessError
 
@@ -25,7 +26,7 @@ class Batch:
 
     regions: Tensor  # float32 (B, R, D), zeros behind a row's region_lengths; of pixels uint8 (B, S, S, 3)
     region_lengths: Tensor  # int64 (B,)
-    tokens: Tensor  # int64 (B, L), zeros behind a row's lengths
+    tokens: Tensor  # int64 (B, L), zeros behind a row's lengths; of captions that are vectors float32 (B, L, D)
     lengths: Tensor  # int64 (B,)
     pair_ids: Tensor  # int64 (B,), the caption's place in the split: of the training split the key of per-pair state
 
@@ -78,14 +79,29 @@ class PairReader:
         images: (B,) to read the captions with, in place of their pairs' own. The rows of an augmented batch are the
         same whichever others are asked for.
         """
-        start, stop, _ = rows.indices(len(pairs))
-        tokens, lengths = self.split.captions.padded(pairs)
-        regions = self.split.gather((self.paired_image[pairs] if images is None else images)[rows])
-        region_lengths = np.full(len(regions), regions.shape[1], dtype=np.int64)
-        if self.augmentation and self.vocabulary and rng is not None:
-            tokens, lengths = self.augmentation.tokens(tokens, lengths, self.vocabulary, rng)
-            rng.random((start, regions.shape[1]))  # one draw a region: those of the rows before
-            regions, region_lengths = self.augmentation.regions(regions, rng)
-        arrays = (regions, region_lengths, tokens[start:stop], lengths[start:stop], pairs)
+        captions, paired = self.split.captions, self.paired_image[pairs] if images is None else images
+        whole = slice(None) if isinstance(captions, Captions) else rows  # words cost nothing, and draws look at all
+        tokens, lengths = captions.padded(pairs, whole)
+        regions, region_lengths = self.split.gather(paired, rows)
+        if self.augmentation and rng is not None:
+            if not isinstance(captions, Captions):
+                tokens, lengths = self._dropped(tokens, lengths, rng, rows, len(pairs))
+            elif self.vocabulary:
+                tokens, lengths = self.augmentation.tokens(tokens, lengths, self.vocabulary, rng)
+            regions, region_lengths = self._dropped(regions, region_lengths, rng, rows, len(pairs))
+        if isinstance(captions, Captions):
+            tokens, lengths = tokens[rows], lengths[rows]
+        arrays = (regions, region_lengths, tokens, lengths, pairs)
         batch = Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
         return batch.pinned() if self.pin_memory else batch
+
+    def _dropped(
+        self, vectors: np.ndarray, lengths: np.ndarray, rng: np.random.Generator, rows: slice, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Drops some of the vectors (n, items, D) of `rows` of a batch of `count`; draws are made for all its rows."""
+        assert self.augmentation is not None
+        start, stop, _ = rows.indices(count)
+        rng.random((start, vectors.shape[1]))
+        dropped = self.augmentation.regions(vectors, rng, lengths)
+        rng.random((count - stop, vectors.shape[1]))
+        return dropped

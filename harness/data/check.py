@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.data import layout
 from harness.data.dataset import Dataset, Split, open_dataset
+from harness.data.sides import Captions, Vectors, open_regions, open_spoken
 from harness.errors import HarnessError
 from harness.files import open_array
 
@@ -56,14 +57,18 @@ def check_dataset(
         try:
             split = dataset.split(split_name)
             findings += _counts(dataset, split)
-            features = layout.open_features(layout.split_files(dataset.folder, split_name).features)
+            features = open_regions(layout.split_files(dataset.folder, split_name))
             bad, empty, hashes = _scan(features)
-            findings.append(_values(split, features, bad, empty))
+            findings.append(_values(f"{split_name} values", features, bad, empty))
             copies = len(features) // len(split.regions)
             if copies > 1:
                 findings.append(_copies(split, copies, hashes))
             images[split_name] = hashes[::copies]
-            findings += [_captions(split), _repeats(split), _coverage(dataset, split)]
+            findings += [_captions(split), _repeats(split)]
+            if isinstance(split.captions, Captions):
+                findings.append(_coverage(dataset, split, split.captions))
+            else:
+                findings.append(_values(f"{split_name} caption values", split.captions, *_scan(split.captions)[:2]))
             pixels = layout.split_files(dataset.folder, split_name).pixels
             if pixels.is_file():
                 findings.append(_pixels(split, layout.open_pixels(pixels)))
@@ -97,57 +102,75 @@ def _protocols(dataset: Dataset, fit: Callable[[str, int], object]) -> Iterator[
 
 def _counts(dataset: Dataset, split: Split) -> Iterator[Finding]:
     card = dataset.card
-    images, regions, dim = split.regions.shape
+    images = len(split.regions)
     each = len(split.captions) // images
     expected = card.images.get(split.name)
     wrong = "" if expected in (None, images) else f"the card of {dataset.name} says {expected:,} images"
     text = f"{images:,} images, {len(split.captions):,} captions, {each} each"
     yield _finding(f"{split.name} counts", text, error=wrong)
 
+    if isinstance(split.regions, Vectors):
+        yield _finding(f"{split.name} shape", _spread(split.regions))
+        return
+    _, regions, dim = split.regions.shape
     wanted = (card.regions or regions, card.region_dim or dim)
     wrong = f"the card of {dataset.name} says {wanted[0]} regions of {wanted[1]}"
     text = f"{regions} regions of {dim} {split.regions.dtype} numbers"
     yield _finding(f"{split.name} shape", text, error=wrong if wanted != (regions, dim) else "")
 
 
-def _scan(features: np.ndarray) -> tuple[list[int], list[int], list[bytes]]:
+def _spread(items: Vectors) -> str:
+    low, high, middle = items.lengths.min(), items.lengths.max(), np.median(items.lengths)
+    return f"{low} to {high} vectors, median {middle:g}, of {items.dim} {items.values.dtype} numbers"
+
+
+def _blocks(features: np.ndarray | Vectors) -> Iterator[tuple[int, np.ndarray]]:
+    """The features with the first row of each block: of an array, blocks of rows; of vectors, one item at a time."""
+    if isinstance(features, Vectors):
+        for item, (start, length) in enumerate(zip(features.starts, features.lengths, strict=True)):
+            yield item, features.values[None, start : start + length]
+        layout.release(features.values)
+        return
+    rows = max(1, CHUNK_BYTES // features[0].nbytes)
+    for start in range(0, len(features), rows):
+        yield start, features[start : start + rows]
+        layout.release(features)
+
+
+def _scan(features: np.ndarray | Vectors) -> tuple[list[int], list[int], list[bytes]]:
     """Rows with values that are not finite, rows of zeros, and a hash of every row."""
     bad: list[int] = []
     empty: list[int] = []
     hashes: list[bytes] = []
-    rows = max(1, CHUNK_BYTES // features[0].nbytes)
-    for start in range(0, len(features), rows):
-        chunk = features[start : start + rows]  # (rows, regions, dim)
+    for start, chunk in _blocks(features):  # (rows, regions, dim)
         bad += (start + np.flatnonzero(~np.isfinite(chunk).all(axis=(1, 2)))).tolist()
         empty += (start + np.flatnonzero(~chunk.any(axis=(1, 2)))).tolist()
         hashes += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in chunk]
-        layout.release(features)
     return bad, empty, hashes
 
 
 def why_not_finite(dataset: Dataset) -> str:
     """The first feature row that holds NaN or infinity, in a sentence; empty where all are finite."""
     for name in dataset.splits:
-        path = layout.split_files(dataset.folder, name).features
-        features = layout.open_features(path)
-        rows = max(1, CHUNK_BYTES // features[0].nbytes)
-        for start in range(0, len(features), rows):
-            finite = np.isfinite(features[start : start + rows]).all(axis=(1, 2))
-            layout.release(features)
-            if not finite.all():
-                return (
-                    f"{path.parent}: row {start + int(finite.argmin())} of {path.name} is not finite, and nothing can "
-                    f"be learnt from it; `harness data check {dataset.name}` counts such rows; make them again, "
-                    "as float32 if they were float16"
-                )
+        files = layout.split_files(dataset.folder, name)
+        for path, features in ((files.features, open_regions(files)), (files.spoken, open_spoken(files))):
+            for start, chunk in () if features is None else _blocks(features):
+                finite = np.isfinite(chunk).all(axis=(1, 2))
+                if not finite.all():
+                    return (
+                        f"{path.parent}: row {start + int(finite.argmin())} of {path.name} is not finite, and nothing "
+                        f"can be learnt from it; `harness data check {dataset.name}` counts such rows; make them "
+                        "again, as float32 if they were float16"
+                    )
     return ""
 
 
-def _values(split: Split, features: np.ndarray, bad: list[int], empty: list[int]) -> Finding:
+def _values(name: str, features: np.ndarray | Vectors, bad: list[int], empty: list[int]) -> Finding:
     wrong = f"{len(bad)} rows hold NaN or infinity, the first is row {bad[0]}" if bad else ""
     odd = f"{len(empty)} rows are all 0, the first is row {empty[0]}" if empty else ""
-    text = f"{features.size:,} values in {len(features):,} rows"
-    return _finding(f"{split.name} values", text + ("" if bad else ", all finite"), error=wrong, warning=odd)
+    size = features.values.size if isinstance(features, Vectors) else features.size
+    text = f"{size:,} values in {len(features):,} rows"
+    return _finding(name, text + ("" if bad else ", all finite"), error=wrong, warning=odd)
 
 
 def _copies(split: Split, copies: int, hashes: list[bytes]) -> Finding:
@@ -158,6 +181,8 @@ def _copies(split: Split, copies: int, hashes: list[bytes]) -> Finding:
 
 
 def _captions(split: Split) -> Finding:
+    if isinstance(split.captions, Vectors):
+        return _finding(f"{split.name} captions", _spread(split.captions))
     words = split.captions.lengths - 2  # without <start> and <end>
     odd = []
     if empty := int((words == 0).sum()):
@@ -183,9 +208,9 @@ def _repeats(split: Split) -> Finding:
     return _finding(f"{split.name} repeats", f"{several:,} captions stand at more than one image", warning=odd)
 
 
-def _coverage(dataset: Dataset, split: Split) -> Finding:
-    words = len(split.captions.ids) - 2 * len(split.captions)
-    unknown = int((split.captions.ids == dataset.vocabulary.unk).sum())
+def _coverage(dataset: Dataset, split: Split, captions: Captions) -> Finding:
+    words = len(captions.ids) - 2 * len(captions)
+    unknown = int((captions.ids == dataset.vocabulary.unk).sum())
     share = unknown / max(1, words)
     origin = dataset.vocabulary_file or "built from train and dev"
     odd = f"above {UNKNOWN_SHARE:.0%} it hardly fits these captions" if share > UNKNOWN_SHARE else ""

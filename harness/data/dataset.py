@@ -4,85 +4,20 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from harness.data import layout
 from harness.data.cards import CARD_FILE, CARDS, DatasetCard, known_card
+from harness.data.sides import Captions, Vectors, open_regions, open_spoken
 from harness.data.tokenizer import WORDS, Tokens, cached_tokens
 from harness.data.vocabulary import Vocabulary, caption_ids
 from harness.errors import HarnessError, suggest
+from harness.files import open_array
 
 _SAMPLED_ROWS = 64  # feature rows of a split that its digest covers
-
-
-class Captions:
-    """Word numbers with a start and an end: caption i is `ids[offsets[i]:offsets[i + 1]]`.
-
-    ids: int32 (words of all captions,). offsets: int64 (captions + 1,).
-    """
-
-    def __init__(self, ids: np.ndarray, offsets: np.ndarray) -> None:
-        self._count = len(offsets) - 1
-        self._arrays: Callable[[], tuple[np.ndarray, np.ndarray]] = lambda: (ids, offsets)
-
-    @classmethod
-    def later(cls, count: int, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> "Captions":
-        """`count` captions whose (ids, offsets) are made when they are first asked for: who looks at the pairs alone
-        does not wait for a tokenizer."""
-        captions = cls.__new__(cls)
-        captions._count, captions._arrays = count, cache(make)
-        return captions
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def ids(self) -> np.ndarray:
-        return self._arrays()[0]
-
-    @property
-    def offsets(self) -> np.ndarray:
-        return self._arrays()[1]
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Words per caption, int64 (captions,)."""
-        return np.diff(self.offsets)
-
-    def padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The captions `rows` (B,), zero-padded: tokens int64 (B, longest), lengths int64 (B,)."""
-        first = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - first
-        column = np.arange(int(lengths.max(initial=0)))
-        inside = column < lengths[:, None]  # (B, longest)
-        tokens = np.zeros(inside.shape, dtype=np.int64)
-        tokens[inside] = self.ids[(first[:, None] + column)[inside]]
-        return tokens, lengths
-
-    def replaced(self, rows: np.ndarray, by: "Captions") -> "Captions":
-        """These captions with the distinct `rows` (n,) exchanged for the n captions of `by`, in that order."""
-
-        def make() -> tuple[np.ndarray, np.ndarray]:
-            source = np.arange(len(self))
-            source[rows] = len(self) + np.arange(len(by))
-            offsets = np.concatenate((self.offsets, len(self.ids) + by.offsets[1:]))
-            return _rows_of(np.concatenate((self.ids, by.ids)), offsets, source)
-
-        return Captions.later(len(self), make)
-
-    def chosen(self, rows: np.ndarray) -> "Captions":
-        """The captions `rows` (n,), in that order."""
-        return Captions.later(len(rows), lambda: _rows_of(self.ids, self.offsets, rows))
-
-
-def _rows_of(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, offsets) of the captions `rows` (n,)."""
-    first, lengths = offsets[rows], np.diff(offsets)[rows]
-    ends = np.concatenate(([0], np.cumsum(lengths)))
-    return ids[np.arange(ends[-1]) + np.repeat(first - ends[:-1], lengths)], ends
 
 
 @dataclass(frozen=True)
@@ -90,15 +25,25 @@ class Split:
     """One split: distinct images, their captions, and which image each caption belongs to."""
 
     name: str
-    regions: np.ndarray  # memory map (images, R, D), float32 or float16; of pixels uint8 (images, S, S, 3)
-    captions: Captions
+    # memory map (images, R, D), float32 or float16; of pixels uint8 (images, S, S, 3); any number of vectors: Vectors
+    regions: np.ndarray | Vectors
+    captions: Captions | Vectors
     texts: list[str]  # captions as written
     image_of_caption: np.ndarray  # int64 (captions,)
     image_ids: list[str]  # (images,)
 
-    def gather(self, images: np.ndarray) -> np.ndarray:
-        """Regions of `images` (n,), in any order and repetition, copied as float32 (n, R, D)."""
-        return layout.gather(self.regions, images)
+    def gather(self, images: np.ndarray, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Regions of `images[part]` (n,), in any order and repetition: copied as float32 (n, R, D), R the most that one
+        of `images` has, zeros behind them; and their numbers, int64 (n,)."""
+        if isinstance(self.regions, Vectors):
+            return self.regions.padded(images, part)
+        regions = layout.gather(self.regions, images[part])
+        return regions, np.full(len(regions), regions.shape[1], dtype=np.int64)
+
+    @property
+    def most_regions(self) -> int:
+        """Of an image."""
+        return int(self.regions.lengths.max()) if isinstance(self.regions, Vectors) else self.regions.shape[1]
 
     def chosen(self, rows: np.ndarray) -> "Split":
         """The split with the captions `rows` (n,) alone, and all its images."""
@@ -114,7 +59,9 @@ class Split:
         if count is None or count >= len(self.regions):
             return self
         chosen = self.chosen(np.flatnonzero(self.image_of_caption < count))
-        return replace(chosen, regions=self.regions[:count], image_ids=self.image_ids[:count])
+        few = slice(count)
+        regions = self.regions.chosen(few) if isinstance(self.regions, Vectors) else self.regions[few]
+        return replace(chosen, regions=regions, image_ids=self.image_ids[few])
 
 
 class Dataset:
@@ -147,8 +94,15 @@ class Dataset:
         """Length of a region's feature vector."""
         for split in self.splits[:-1]:
             with suppress(HarnessError):  # a damaged split is told where it is opened, and not at the others
-                return int(layout.open_features(layout.split_files(self.folder, split).features).shape[2])
-        return int(layout.open_features(layout.split_files(self.folder, self.splits[-1]).features).shape[2])
+                return _width(layout.split_files(self.folder, split))
+        return _width(layout.split_files(self.folder, self.splits[-1]))
+
+    @cached_property
+    def caption_dim(self) -> int | None:
+        """Length of a caption's vectors; None where captions are words."""
+        files = (layout.split_files(self.folder, split) for split in layout.SPLITS)
+        spoken = next((each for each in map(open_spoken, files) if each is not None), None)
+        return None if spoken is None else spoken.dim
 
     @property
     def splits(self) -> list[str]:
@@ -183,19 +137,32 @@ class Dataset:
             files = layout.split_files(self.folder, split)
             if files.missing:
                 raise missing(self.name, self.folder, files.missing, self.card)
-            texts, ids = layout.read_captions(files.captions)
+            spoken = open_spoken(files)
+            if spoken is not None and not files.captions.is_file():
+                texts, ids = [f"caption {row}" for row in range(len(spoken))], None
+            else:
+                texts, ids = layout.read_captions(files.captions)
             if not texts[-1]:
-                texts = layout.without_blank_end(texts, len(layout.open_features(files.features)))
+                texts = layout.without_blank_end(texts, len(open_regions(files)))
             self._texts[split] = texts, ids
         return self._texts[split]
 
     @property
     def vocabulary_size(self) -> int:
-        """How many different numbers a caption may hold."""
-        return len(self.vocabulary)
+        """How many different numbers a caption may hold; of captions that are vectors, the length of one."""
+        return self.caption_dim or len(self.vocabulary)
 
     def captions_of(self, texts: Sequence[str]) -> Captions:
-        """Any texts as captions of this data set, as its own are: tokens, cached, and their word numbers."""
+        """Any texts as captions of this data set, as its own are: tokens, cached, and their word numbers.
+
+        Raises:
+            HarnessError: its captions are vectors.
+        """
+        if self.caption_dim is not None:
+            raise HarnessError(
+                f"{self.name}: its captions are vectors, and no words can be put in their place; accepted: noise that "
+                "changes which image a caption is paired with, such as caption_level"
+            )
         if self.vocabulary_file or not self.has("train"):
             _ = self.vocabulary  # costs nothing, and says now what is wrong with it
         return Captions.later(len(texts), lambda: caption_ids(self._tokens(texts), self.vocabulary))
@@ -221,22 +188,44 @@ class Dataset:
         return Split(
             name=name,
             regions=regions,
-            captions=self.captions_of(texts),
+            captions=self._spoken(files, texts) or self.captions_of(texts),
             texts=texts,
             image_of_caption=named[1],
             image_ids=named[0],
         )
 
-    def _distinct(self, rows: np.ndarray, captions: int, files: layout.SplitFiles) -> np.ndarray:
+    def _spoken(self, files: layout.SplitFiles, texts: list[str]) -> Vectors | None:
+        """The captions that are vectors."""
+        spoken = open_spoken(files)
+        if self.caption_dim is None:
+            return None
+        if spoken is None:
+            raise HarnessError(
+                f"{files.spoken}: is not there, and the captions of other splits are vectors; accepted: one kind of "
+                "captions; make it, or take the others away"
+            )
+        if len(spoken) != len(texts):
+            raise HarnessError(
+                f"{files.spoken}: {len(spoken):,} captions; accepted: {len(texts):,}, the lines of "
+                f"{files.captions.name}; make both from one list"
+            )
+        if spoken.dim != self.caption_dim:
+            raise HarnessError(
+                f"{files.spoken}: vectors of {spoken.dim} numbers; accepted: {self.caption_dim}, as in the other "
+                "splits; make the splits with one encoder"
+            )
+        return spoken
+
+    def _distinct(self, rows: np.ndarray | Vectors, captions: int, files: layout.SplitFiles) -> np.ndarray | Vectors:
         """One row per image, where the files do not say which image a caption belongs to."""
         return layout.distinct_images(rows, captions, self.card.captions_per_image, files.features)
 
-    def _rows(self, files: layout.SplitFiles) -> np.ndarray:
-        """What stands for a split's images: region features (rows, R, D)."""
-        regions = layout.open_features(files.features)
-        if regions.shape[2] != self.region_dim:
+    def _rows(self, files: layout.SplitFiles) -> np.ndarray | Vectors:
+        """What stands for a split's images: region features (rows, R, D), or any number of vectors each."""
+        regions, width = open_regions(files), _width(files)
+        if width != self.region_dim:
             raise HarnessError(
-                f"{files.features}: region features of {regions.shape[2]} numbers; accepted: "
+                f"{files.features}: region features of {width} numbers; accepted: "
                 f"{self.region_dim}, as in {self.splits[0]}; make the splits with one encoder"
             )
         return regions
@@ -256,14 +245,20 @@ class Dataset:
         for split in self.splits:
             files = layout.split_files(self.folder, split)
             for path in files.present:
-                if path != files.features:
+                if path in (files.features, files.spoken):
+                    yield from sample_rows(path, open_array(path))
+                else:
                     yield path.name, path.read_bytes()
-                    continue
-                yield from sample_rows(path, layout.open_features(path))
         if self.vocabulary_file:
             yield "vocabulary", self.vocabulary_file.read_bytes()
         if self.card.tokenizer != WORDS:
             yield "tokenizer", self.card.tokenizer.encode()
+
+
+def _width(files: layout.SplitFiles) -> int:
+    """Length of a region's feature vector."""
+    regions = open_regions(files)
+    return regions.dim if isinstance(regions, Vectors) else int(regions.shape[2])
 
 
 def sample_rows(path: Path, rows: np.ndarray) -> Iterator[tuple[str, bytes]]:

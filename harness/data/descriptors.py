@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from harness.data import layout
 from harness.data.dataset import Dataset, sample_rows
+from harness.data.sides import Vectors, open_regions
 from harness.data.tokenizer import CACHE_FOLDER
 from harness.errors import HarnessError
 from harness.files import open_array, write_atomic
@@ -31,7 +32,7 @@ def image_descriptors(dataset: Dataset, split: str = "train") -> NDArray[np.floa
     """
     texts, ids = dataset.texts(split)  # says so when a file is missing
     files = layout.split_files(dataset.folder, split)
-    file, regions = files.features, layout.open_features(files.features)
+    file, regions = files.features, open_regions(files)
     if layout.owners(files, len(regions), ids) is None:
         regions = layout.distinct_images(regions, len(texts), dataset.card.captions_per_image, file)
     path = dataset.folder / CACHE_FOLDER / f"descriptors-{_key(file, regions)}.npy"
@@ -60,20 +61,27 @@ def principal(vectors: NDArray[np.float32], components: int) -> NDArray[np.float
     return (projected / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def _means(regions: np.ndarray, path: Path) -> NDArray[np.float32]:
-    means = np.empty((len(regions), regions.shape[2]), dtype=np.float32)
-    block = max(1, _BLOCK_BYTES // (4 * regions[0].size))
-    for start in range(0, len(regions), block):
-        means[start : start + block] = regions[start : start + block].mean(axis=1, dtype=np.float32)
-        layout.release(regions)
+def _means(regions: np.ndarray | Vectors, path: Path) -> NDArray[np.float32]:
+    if isinstance(regions, Vectors):
+        means = regions.means()
+    else:
+        means = np.empty((len(regions), regions.shape[2]), dtype=np.float32)
+        block = max(1, _BLOCK_BYTES // (4 * regions[0].size))
+        for start in range(0, len(regions), block):
+            means[start : start + block] = regions[start : start + block].mean(axis=1, dtype=np.float32)
+            layout.release(regions)
     if not np.isfinite(means).all():
         image = int(np.flatnonzero(~np.isfinite(means).all(axis=1))[0])
         raise HarnessError(f"{path}: image {image} has features that are not finite; run `harness data check`")
     return means
 
 
-def _key(path: Path, regions: np.ndarray) -> str:
-    digest = hashlib.sha256(f"1 {COMPONENTS} {regions.shape}".encode())
+def _key(path: Path, regions: np.ndarray | Vectors) -> str:
+    if isinstance(regions, Vectors):
+        digest = hashlib.sha256(f"1 {COMPONENTS} {regions.lengths.tolist()}".encode())
+        regions = regions.values
+    else:
+        digest = hashlib.sha256(f"1 {COMPONENTS} {regions.shape}".encode())
     for label, content in sample_rows(path, regions):
         digest.update(label.encode() + content)
     return digest.hexdigest()[:32]

@@ -4,6 +4,12 @@ One file is ours: _pixels.npy, the pictures themselves, for a backbone that read
 those of an _ids.txt with one id per image may give images any number of captions, in any order. NoW's captions, token
 ids, are a _caps_bpe.txt.
 
+Two things more are ours, for other data than pictures and words. A side may have any number of vectors for each item,
+frames of a video or of sound: {split}_ims.npy is then (vectors of all images, D), and {split}_ims_offsets.npy int64
+(images + 1,) says where each begins and the last one ends. And captions may be vectors in place of words:
+{split}_caps.npy with {split}_caps_offsets.npy, or (captions, R, D) without; a _caps.txt beside it then only says what a
+person reads.
+
 Features stay in a memory map, also when they have 33 GB. Some published dev and test files hold one feature row per
 caption instead of one per image: those copies are recognised and left out by a stride, so nothing is read or copied for
 it.
@@ -13,9 +19,10 @@ import csv
 import io
 import mmap
 import os
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,27 +31,35 @@ from harness.files import open_array
 
 SPLITS = ("train", "dev", "test", "testall")
 CAPTIONS_PER_IMAGE = 5  # the field's number, tried where no card says another
+T = TypeVar("T", bound=Sized)
 _SAMPLED_GROUPS = 16  # images whose rows are compared to tell copies; `check` compares all
 
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The files of one split; `ids` and `pixels` need not exist."""
+    """The files of one split. Features and captions, as text or `spoken` as vectors, have to exist."""
 
     features: Path
     captions: Path
     ids: Path
     pixels: Path
+    offsets: Path  # of the features
+    spoken: Path
+    spoken_offsets: Path
 
     @property
     def missing(self) -> list[str]:
         """Names of the files that a split cannot do without and that are not there."""
         names = {self.features: self.features.name, self.captions: f"{self.captions.name} (or .tsv)"}
+        if self.spoken.is_file():
+            del names[self.captions]
         return [name for path, name in names.items() if not path.is_file()]
 
     @property
     def present(self) -> list[Path]:
-        return [path for path in (self.features, self.captions, self.ids) if path.is_file()]
+        """What a data set's digest is made of."""
+        files = (self.features, self.captions, self.ids, self.offsets, self.spoken, self.spoken_offsets)
+        return [path for path in files if path.is_file()]
 
 
 def split_files(folder: Path, split: str) -> SplitFiles:
@@ -53,8 +68,11 @@ def split_files(folder: Path, split: str) -> SplitFiles:
         split = "testall"
     candidates = [folder / f"{split}_{end}" for end in ("caps.tsv", "caps.txt", "caps_bpe.txt", "caps_bert.txt")]
     captions = next((path for path in candidates if path.is_file()), candidates[1])
-    features, ids, pixels = (folder / f"{split}_{end}" for end in ("ims.npy", "ids.txt", "pixels.npy"))
-    return SplitFiles(features, captions, ids, pixels)
+    features, *others = (
+        folder / f"{split}_{end}"
+        for end in ("ims.npy", "ids.txt", "pixels.npy", "ims_offsets.npy", "caps.npy", "caps_offsets.npy")
+    )
+    return SplitFiles(features, captions, *others)
 
 
 def read_text(path: Path) -> str:
@@ -122,13 +140,32 @@ def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
 
 def open_features(path: Path) -> np.ndarray:
     """The features as a read-only memory map (rows, regions, dim), float32 or float16."""
-    features = open_array(path)
-    accepted = "accepted: (images, regions, dim) of float32 or float16, none of them 0"
-    if features.ndim != 3 or 0 in features.shape:
-        raise HarnessError(f"{path}: shape {features.shape}; {accepted}")
-    if features.dtype not in (np.float32, np.float16):
-        raise HarnessError(f"{path}: dtype {features.dtype}; {accepted}")
-    return features
+    return _floats(path, 3, "(images, regions, dim) of float32 or float16, none of them 0")
+
+
+def open_runs(path: Path, offsets: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors as a read-only memory map (vectors of all items, dim), and the offsets int64 (items + 1,) in memory."""
+    values = _floats(path, 2, f"(vectors of all items, dim) of float32 or float16 beside {offsets.name}")
+    ends = open_array(offsets)
+    accepted = f"accepted: whole numbers (items + 1,) that rise from 0 to {len(values):,}, the rows of {path.name}"
+    if ends.ndim != 1 or len(ends) < 2 or ends.dtype.kind not in "iu":
+        raise HarnessError(f"{offsets}: shape {ends.shape}, dtype {ends.dtype}; {accepted}")
+    ends = np.array(ends, dtype=np.int64)
+    if ends[0] != 0 or ends[-1] != len(values):
+        raise HarnessError(f"{offsets}: goes from {ends[0]:,} to {ends[-1]:,}; {accepted}")
+    if (np.diff(ends) < 1).any():
+        item = int((np.diff(ends) < 1).argmax())
+        raise HarnessError(f"{offsets}: item {item} has no vector; {accepted}, at least one for each item")
+    return values, ends
+
+
+def _floats(path: Path, dimensions: int, accepted: str) -> np.ndarray:
+    values: np.ndarray = open_array(path)
+    if values.ndim != dimensions or 0 in values.shape:
+        raise HarnessError(f"{path}: shape {values.shape}; accepted: {accepted}")
+    if values.dtype not in (np.float32, np.float16):
+        raise HarnessError(f"{path}: dtype {values.dtype}; accepted: {accepted}")
+    return values
 
 
 def open_pixels(path: Path) -> np.ndarray:
@@ -153,8 +190,10 @@ def rows_repeat(features: np.ndarray, times: int) -> bool:
     )
 
 
-def distinct_images(features: np.ndarray, captions: int, expected: int | None, path: Path) -> np.ndarray:
+def distinct_images(features: T, captions: int, expected: int | None, path: Path) -> T:
     """The features with one row per image, a strided view (images, regions, dim) where rows are copies.
+
+    features: an array, or anything that has a length and holds no copies.
 
     expected: the card's number of captions per image; None: not promised.
 
@@ -167,8 +206,9 @@ def distinct_images(features: np.ndarray, captions: int, expected: int | None, p
             f"{path}: {rows} rows for {captions} captions; accepted: one row per image with an equal number "
             "of captions each, or one row per caption"
         )
-    if rows == captions and rows_repeat(features, expected or CAPTIONS_PER_IMAGE):
-        return features[:: expected or CAPTIONS_PER_IMAGE]
+    each = expected or CAPTIONS_PER_IMAGE
+    if rows == captions and isinstance(features, np.ndarray) and rows_repeat(features, each):
+        return features[::each]  # type: ignore[return-value]  # an array for an array
     if expected is not None and captions // rows != expected:
         raise HarnessError(
             f"{path}: {rows} rows for {captions} captions are {captions // rows} captions per image; "
@@ -239,27 +279,38 @@ def gather(regions: np.ndarray, images: np.ndarray) -> np.ndarray:
         raise IndexError(f"images {images.min()} to {images.max()} of {len(regions)}")
     dtype = regions.dtype if regions.dtype == np.uint8 else np.float32
     batch = np.empty((len(images), *regions.shape[1:]), dtype=dtype)
-    order = np.argsort(images, kind="stable")
-    place = _place_in_file(regions)
+    read_runs(regions, images, batch[:, None])
+    return batch
+
+
+def read_runs(values: np.ndarray, starts: np.ndarray, targets: np.ndarray | Sequence[np.ndarray]) -> None:
+    """Copy rows of `values`, from each of `starts` (n,) on, into a target (rows of that run, ...); read as by `gather`.
+
+    A run of more than one row needs rows that follow each other in the file.
+
+    Raises:
+        HarnessError: the file ends before a run does.
+    """
+    order = np.argsort(starts, kind="stable")
+    place = _place_in_file(values)
     if place is None:
-        for position in order:
-            batch[position] = regions[images[position]]
-        release(regions)
-        return batch
+        for run in order:
+            targets[run][...] = values[starts[run] : starts[run] + len(targets[run])]
+        release(values)
+        return
     path, first = place
-    row = np.empty(regions.shape[1:], dtype=regions.dtype)
     with open(path, "rb", buffering=0) as file:
-        for position in order:
-            target: Any = batch[position] if regions.dtype == dtype else row
-            read = os.preadv(file.fileno(), [target], first + int(images[position]) * regions.strides[0])
-            if read != target.nbytes:
+        for run in order:
+            target = targets[run]
+            row: Any = target if values.dtype == target.dtype else np.empty(target.shape, dtype=values.dtype)
+            read = os.preadv(file.fileno(), [row], first + int(starts[run]) * values.strides[0])
+            if read != row.nbytes:
                 raise HarnessError(
-                    f"{path}: ends in the middle of image {images[position]}; was it written anew? "
+                    f"{path}: ends in the middle of image {starts[run]}; was it written anew? "
                     "`harness data check` says what it holds"
                 )
-            if target is row:
-                batch[position] = row
-    return batch
+            if row is not target:
+                target[...] = row
 
 
 def _place_in_file(regions: np.ndarray) -> tuple[str, int] | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.data import layout
-from harness.data.dataset import Captions, Dataset, sample_rows
+from harness.data.dataset import Dataset, sample_rows
+from harness.data.sides import Captions, Vectors
 from harness.errors import HarnessError
 
 Tokenise = Callable[[Sequence[str]], list[list[int]]]
@@ -50,7 +51,7 @@ class PixelDataset(Dataset):
     def _rows(self, files: layout.SplitFiles) -> np.ndarray:
         return self._pixels(files)
 
-    def _distinct(self, rows: np.ndarray, captions: int, files: layout.SplitFiles) -> np.ndarray:
+    def _distinct(self, rows: np.ndarray | Vectors, captions: int, files: layout.SplitFiles) -> np.ndarray | Vectors:
         if captions % len(rows) or self.card.captions_per_image not in (None, captions // len(rows)):
             each = self.card.captions_per_image or "an equal number of"
             raise HarnessError(

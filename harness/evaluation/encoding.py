@@ -12,8 +12,8 @@ Rows = NDArray[np.int64]
 
 def encode_images(backbone: Backbone, split: Split, rows: Rows, device: torch.device | str) -> Encoded:
     """The images `rows` (n,) of a split, all their regions."""
-    regions = torch.from_numpy(split.gather(rows)).to(device)  # (n, R, D)
-    return backbone.encode_images(regions, torch.full((len(rows),), regions.shape[1], device=device))
+    regions, lengths = (torch.from_numpy(array).to(device) for array in split.gather(rows))
+    return backbone.encode_images(regions, lengths)
 
 
 def encode_texts(backbone: Backbone, split: Split, rows: Rows, device: torch.device | str) -> Encoded:

@@ -49,6 +49,8 @@ def _all_images(backbone: Backbone, split: Split, device: torch.device | str, ba
     if count < world():  # too few for a share each
         return Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, slice(0, count))))
     own = Encoded.cat(list(_encoded_images(backbone, split, device, batch_size, share(count))))
+    if own.values.dim() == 3:  # the others' images may have more regions
+        own = own.widened(split.most_regions)
     return own._replace(values=gather(own.values, count), lengths=gather(own.lengths, count))
 
 

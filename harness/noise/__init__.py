@@ -10,6 +10,7 @@ from harness.noise.image_level import ImageLevel
 from harness.noise.index_file import IndexFile
 from harness.noise.none import NoNoise
 from harness.noise.planted import Planted
+from harness.noise.shifted import Shifted
 from harness.noise.similarity_dependent import SimilarityDependent
 from harness.noise.text_damage import TextDamage
 
@@ -22,6 +23,7 @@ NOISE: dict[str, type[NoiseModel]] = {
     "text_damage": TextDamage,
     "none": NoNoise,
     "planted": Planted,
+    "shifted": Shifted,
 }
 
 __all__ = ["NOISE", "Descriptors", "NoiseModel", "realised_rate", "save_index"]

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.data import Dataset, Split
+from harness.data import Captions, Dataset, Split
 from harness.data.descriptors import image_descriptors
 from harness.errors import HarnessError
 from harness.noise import NoiseModel
@@ -76,5 +76,7 @@ def pairs_sha256(paired_image: np.ndarray, damaged: dict[int, str]) -> str:
 def _rewritten(split: Split, texts: dict[int, str], dataset: Dataset) -> Split:
     """The split with some captions in new words; only those are tokenised."""
     rows = sorted(texts)
-    captions = split.captions.replaced(np.array(rows), dataset.captions_of([texts[row] for row in rows]))
+    by = dataset.captions_of([texts[row] for row in rows])
+    assert isinstance(split.captions, Captions)
+    captions = split.captions.replaced(np.array(rows), by)
     return replace(split, texts=[texts.get(row, text) for row, text in enumerate(split.texts)], captions=captions)

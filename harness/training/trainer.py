@@ -78,7 +78,7 @@ class Trainer:
             self.pairs.split,
             self.pairs.paired_image,
             augmentation=Augmentation(**run.augmentation.model_dump()) if run.augmentation else None,
-            vocabulary=dataset.vocabulary if run.augmentation else None,
+            vocabulary=dataset.vocabulary if run.augmentation and dataset.caption_dim is None else None,
             pin_memory=machine.pins(self.device),
         )
         self.feeds = Feeds(self.reader, dataset, run.seed)

@@ -6,6 +6,7 @@ over loops.
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -40,25 +41,46 @@ def pool(gpo: GPO, items: Tensor) -> Tensor:
 def word_states(model: VSEInfinity | SimilarityReasoning, tokens: Tensor, lengths: Tensor) -> list[Tensor]:
     """The BiGRU on each caption alone, cut to its length."""
     encoder, states = model.words_to_states, []
+    if model.texts == "set":
+        return list(of_set(model, encoder, tokens, lengths))
     for row, length in zip(tokens, lengths.tolist(), strict=True):
-        out, _ = encoder.gru(encoder.embedding(row[None, :length]))
+        out, _ = encoder.gru(encoder.embedding(row[None, :length]) if model.texts == "words" else row[None, :length])
         forward, backward = out[0].split(encoder.gru.hidden_size, dim=-1)
         states.append((forward + backward) / 2)
     return states
 
 
+def image_states(model: VSEInfinity | SimilarityReasoning, regions: Tensor, lengths: Tensor) -> list[Tensor]:
+    """What each image alone is made into, cut to its length."""
+    part = model.regions_to_vectors
+    if model.images == "set":
+        return list(of_set(model, part, regions, lengths))
+    states = []
+    for row, length in zip(regions, lengths.tolist(), strict=True):
+        forward, backward = part.gru(row[None, :length])[0][0].split(part.gru.hidden_size, dim=-1)
+        states.append((forward + backward) / 2)
+    return states
+
+
+def of_set(
+    model: VSEInfinity | SimilarityReasoning, part: torch.nn.Module, vectors: Tensor, lengths: Tensor
+) -> Iterable[Tensor]:
+    """Vectors in no order, (length, d) of each item."""
+    real = [rows[:length] for rows, length in zip(vectors, lengths.tolist(), strict=True)]
+    if isinstance(model, SimilarityReasoning):
+        return [F.linear(rows, part.weight, part.bias) for rows in real]
+    hidden = part.hidden(torch.cat(real))
+    if part.norm_padding and model.training:  # a zero row for each region that is missing beside the longest set
+        missing = int(lengths.max()) * len(real) - len(hidden)
+        hidden = torch.cat([hidden, part.hidden(torch.zeros(missing, vectors.shape[2]))])
+    hidden = part.norm(hidden)[: int(lengths.sum())]  # statistics over all vectors of the batch
+    return (part.linear(torch.cat(real)) + part.output(torch.relu(hidden))).split(lengths.tolist())
+
+
 def vse_infinity(
     model: VSEInfinity, regions: Tensor, region_lengths: Tensor, tokens: Tensor, lengths: Tensor
 ) -> Tensor:
-    part = model.regions_to_vectors
-    real = [rows[:length] for rows, length in zip(regions, region_lengths.tolist(), strict=True)]
-    hidden = part.hidden(torch.cat(real))
-    if model.norm_padding and model.training:  # a zero row for each region that is missing beside the longest set
-        missing = int(region_lengths.max()) * len(real) - len(hidden)
-        hidden = torch.cat([hidden, part.hidden(torch.zeros(missing, regions.shape[2]))])
-    hidden = part.norm(hidden)[: int(region_lengths.sum())]  # statistics over all regions of the batch
-    vectors = part.linear(torch.cat(real)) + part.output(torch.relu(hidden))
-    images = [unit(pool(model.image_pool, rows)) for rows in vectors.split(region_lengths.tolist())]
+    images = [unit(pool(model.image_pool, rows)) for rows in image_states(model, regions, region_lengths)]
     texts = [unit(pool(model.text_pool, rows)) for rows in word_states(model, tokens, lengths)]
     return torch.stack([torch.stack([image @ text for text in texts]) for image in images])
 
@@ -139,8 +161,7 @@ def sgraf(
     model: SimilarityReasoning, regions: Tensor, region_lengths: Tensor, tokens: Tensor, lengths: Tensor
 ) -> Tensor:
     """SAF and SGR: a loop over captions, a loop over images within; no padding anywhere."""
-    projected = model.regions_to_vectors(regions)
-    images = [unit(rows[:length]) for rows, length in zip(projected, region_lengths.tolist(), strict=True)]
+    images = [unit(rows) for rows in image_states(model, regions, region_lengths)]
     wholes = global_images(model, images)
     columns = []
     for words in map(unit, word_states(model, tokens, lengths)):

@@ -20,6 +20,21 @@ def image_level(owner: list[int], rate: float, rng: np.random.Generator) -> list
     return [replaced.get(image, image) for image in owner]
 
 
+def shifted(owner: list[int], rate: float, reach: int, rng: np.random.Generator) -> list[int]:
+    images = max(owner) + 1
+    chosen = rng.choice(len(owner), size=round(rate * len(owner)), replace=False)
+    far = [int(step) for step in rng.integers(1, reach + 1, len(chosen))]
+    ways = [int(way) for way in rng.choice([-1, 1], len(chosen))]
+    paired = list(owner)
+    for caption, step, way in zip(chosen, far, ways, strict=True):
+        image = owner[caption]
+        for _ in range(step):  # from clip to clip, round the end
+            image = image + way
+            image = 0 if image == images else images - 1 if image < 0 else image
+        paired[caption] = image
+    return paired
+
+
 def similarity_dependent(
     owner: list[int], rate: float, temperature: float, vectors: list[list[float]], rng: np.random.Generator
 ) -> list[int]:

@@ -15,7 +15,8 @@ from harness.data.build.encode import encode
 from harness.data.build.encoders import EFFICIENTNET_LITE0, Encoder, open_encoder
 from harness.data.build.pictures import Pictures
 from harness.data.build.pixels import add_pixels
-from harness.data.build.sources import Source
+from harness.data.build.sound import FRAME_MS, add_recordings
+from harness.data.build.sources import Source, open_source
 from harness.data.build.store import SETTINGS, Store, refuse_other_settings
 from harness.data.cards import DatasetCard, known_card
 from harness.data.formats import CaptionFile, read_captions
@@ -62,6 +63,8 @@ def build_dataset(
     licence: str = "not stated",
     benchmark: bool = False,
     tokenizer: str = WORDS,
+    recordings: Path | None = None,
+    frame_ms: int = FRAME_MS,
     skip_unreadable: bool = False,
     overwrite: bool = False,
     say: Say = say_nothing,
@@ -74,6 +77,8 @@ def build_dataset(
         out: the folder to make; its last part becomes the dataset's name. Until then there is `OUT.partial`.
         benchmark: its pairs count as right, so that noise may be put among them; else they are as they were found.
         tokenizer: how captions become tokens, see `harness.data.tokenizer.splitter`.
+        recordings: a folder, a zip archive or a tar: the captions name recordings in it, which are heard.
+        frame_ms: how much of a recording a vector is.
         skip_unreadable: leave out pictures that are missing or damaged, with their captions, and say how many.
         overwrite: replace a finished dataset in `out`, or an unfinished one with other settings.
         say: is given each line for the user.
@@ -105,7 +110,12 @@ def build_dataset(
         tokenizer=tokenizer,
         if_missing=f"run `harness data build` with {images.name} and {captions.name} again",
     )
-    return build_manifest(manifest, pictures, out, recipe, card, overwrite=overwrite, say=say)
+    sounds = None if recordings is None else open_source(recordings)
+    build_manifest(manifest, pictures, out, recipe, card, overwrite=overwrite, say=say)
+    if sounds is not None:
+        with hold_build(out.absolute(), wait=False):
+            add_recordings(out, sounds, frame_ms=frame_ms, say=say)
+    return out
 
 
 def source_of(images: Path | None, file: CaptionFile) -> Path | Source:
@@ -191,7 +201,8 @@ def _build(
         "dtype": recipe.dtype,
     }
     if not overwrite and (former := read_json(out / SETTINGS)) is not None:
-        pixels = former.pop("pixels", None)  # `add_pixels` looks after these
+        pixels = former.pop("pixels", None)  # `add_pixels` looks after these, and `add_sound` after the frames
+        former.pop("frame_ms", None)
         refuse_other_settings(out, "a finished dataset", former, settings)
         done = recipe.pixels in (None, pixels)
         say(f"{out}: already built with these settings, {'nothing to do' if done else 'pixels are added'}")
