@@ -1,5 +1,7 @@
 """One table, printed by every format; numbers and words as they are printed everywhere."""
 
+import re
+
 from harness.printing.html import mark_inline
 from harness.printing.latex import latex
 from harness.printing.markdown import markdown
@@ -41,16 +43,61 @@ def test_markdown() -> None:
 
 
 def test_latex() -> None:
-    lines = latex("t", "A & B", TABLE, {"a": "the source"}, ["run `x_y`"]).splitlines()
-    assert lines[2:6] == [r"\caption{A \& B}", r"\label{tab:t}", r"\begin{tabular}{llrrrr}", r"\toprule"]
-    assert lines[6:8] == [r" &  &  & \multicolumn{3}{c}{rSum} \\", r"\cmidrule(lr){4-6}"]
-    assert lines[8] == r"Noise & Method & n & ours & published & difference \\"
-    ours = r"\textbf{403.0}\,{\scriptsize$\pm$3.0}"
-    assert lines[10] == rf"0 \% & a\textbar{{}}b & 3 & {ours} & 502.7\textsuperscript{{a}} & $-$99.7 \\"
-    assert lines[11] == r" & c\_d & 3 & 400.0\,{\scriptsize$\pm$2.5}$^\dagger$ &  &  \\"
+    papers = {"CRCL": "qin2023crcl"}
+    text = latex(
+        "t", "A & B", TABLE, ["Protocol of 5 %.", "run `x_y --only a`"], footnotes={"a": "the source"},
+        cited={"a": "huang2021ncr"}, papers=papers,
+    )  # fmt: skip
+    lines = text.splitlines()
+    assert lines[:4] == [r"\begin{table}", r"\centering", r"\caption{A \& B}", r"\label{tab:t}"]
+    at = lines.index(r"\toprule")
+    assert lines[at - 1] == r"\begin{tabular}{@{}llrrrr@{}}"
+    assert lines[at + 1 : at + 3] == [r" &  &  & \multicolumn{3}{c}{rSum} \\", r"\cmidrule(lr){4-6}"]
+    assert lines[at + 3] == r"Noise & Method & n & ours & published & difference \\"
+    ours = r"\textbf{403.0}$_{\pm3.0}$"
+    assert lines[at + 5] == rf"0 \% & a\textbar{{}}b & 3 & {ours} & 502.7\textsuperscript{{a}} & $-$99.7 \\"
+    assert lines[at + 6] == r" & c\_d & 3 & 400.0$_{\pm2.5}^{\dagger}$ &  &  \\"
     assert lines.count(r"\midrule") == 2
-    assert r"\textsuperscript{a}\,the source.\\" in lines
-    assert r"run \texttt{x\_y}\par}" in lines
+    assert lines[-5:] == [
+        r"\textsuperscript{a}\,the source~\cite{huang2021ncr}.\par",
+        r"Protocol of 5 \%.\par",
+        r"run \texttt{x\_y -{}-{}only a}\par",
+        r"Papers: CRCL~\cite{qin2023crcl}.\par}",
+        r"\end{table}",
+    ]
+
+
+def many(columns: int, rows: int, word: str = "Method") -> Table:
+    """A table that is wide, or long."""
+    titles = [Column("Noise", "word"), Column("Method", "word"), *(Column(f"c{n}") for n in range(columns))]
+    body = [
+        [Value("0 %"), Value(f"{word} {n}"), *(number(100.0 + n, spread=2.5) for _ in range(columns))]
+        for n in range(rows)
+    ]
+    return Table(titles, [body], keys=2)
+
+
+def test_what_is_too_wide_stands_in_blocks_and_what_is_too_long_on_pages() -> None:
+    small = latex("t", "T", many(4, 3), [])
+    assert r"\fontsize{9}{11}" in small
+    assert small.count(r"\begin{tabular}") == small.count(r"\begin{table}") == 1
+    wide = latex("t", "T", many(13, 3), [])
+    assert (wide.count(r"\begin{tabular}"), wide.count(r"\begin{table}")) == (2, 1)
+    assert [wide.count(f"c{n} ") for n in range(13)] == [1] * 13  # every column once
+    assert wide.count("Method 2") == 2  # in both blocks
+    assert latex("t", "T", many(13, 3), [], style="rotated").count(r"\begin{tabular}") == 1
+    long = latex("t", "T", many(4, 150), ["a note"])
+    pages = long.split(r"\begin{table}")[1:]
+    assert len(pages) == 3
+    assert long.count("a note") == pages[-1].count("a note") == 1
+    assert [page.count(r"\addtocounter{table}{-1}") for page in pages] == [0, 1, 1]
+    assert [int(row) for row in re.findall(r"Method (\d+) ", long)] == list(range(150))
+
+
+def test_a_long_name_is_broken_and_its_group_said_above_it() -> None:
+    text = latex("t", "T", many(5, 2, "A method with a name that goes on and on and on"), [])
+    assert r"\multicolumn{6}{@{}l@{}}{\emph{Noise: 0 \%}} \\" in text
+    assert text.count(r"\parbox[t]") == 2
 
 
 def test_what_a_page_asks_of_a_table() -> None:

@@ -202,7 +202,13 @@ def test_unfinished_runs_have_curves_and_settings(tmp_path: Path) -> None:
         assert "333.0" not in text
         assert "## Test" not in text
         assert "## Environment" not in text
-        assert [file.name for file in files] == ["compare.md", "compare.html", "compare.png", "compare.svg"]
+        assert [file.name for file in files] == [
+            "compare.md",
+            "compare.html",
+            "compare.png",
+            "compare.svg",
+            "compare.pdf",
+        ]
 
 
 def test_runs_without_an_epoch_have_no_figure(tmp_path: Path) -> None:
@@ -329,7 +335,7 @@ def test_curves_lie_over_each_other(tmp_path: Path) -> None:
 def test_the_same_runs_give_the_same_files(tmp_path: Path) -> None:
     a, b = make_cell(tmp_path / "runs", GOOD), make_cell(tmp_path / "runs", BAD, beta=0.5)
     first, second = (write_comparison(a, b, tmp_path / out, Path("nowhere"))[1] for out in ("one", "two"))
-    assert [file.name for file in first] == ["compare.md", "compare.html", "compare.png", "compare.svg"]
+    assert [file.name for file in first] == ["compare.md", "compare.html", "compare.png", "compare.svg", "compare.pdf"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert "](compare.png)" in first[0].read_text()
@@ -353,7 +359,9 @@ def test_the_command_line(tmp_path: Path) -> None:
     shown = harness("compare", a.fingerprint[:4], b.name, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "distinguishable: A is better" in shown.stdout
-    assert shown.stdout.rstrip().endswith("written: out/compare.md out/compare.html out/compare.png out/compare.svg")
+    assert shown.stdout.rstrip().endswith(
+        "written: out/compare.md out/compare.html out/compare.png out/compare.svg out/compare.pdf"
+    )
     assert (tmp_path / "out" / "compare.md").read_text().startswith(shown.stdout[:200])
     same = harness("compare", a.fingerprint, a.fingerprint[:4], cwd=tmp_path)
     assert (same.returncode, same.stdout) == (2, "")

@@ -200,7 +200,7 @@ def test_labels_and_similarities_with_their_auc(tmp_path: Path) -> None:
     report = load_report(path)
     assert isinstance(report.figure, Labels)
     triplet, crcl = read_pairs(report, report.figure, read_grids([grid], ledger))
-    auc = {name: [each["labels/auc"] for each in crcl.judge(name)] for name in ("similarity", "match", "label")}
+    auc = {name: [each["labels/auc"] for _, each in crcl.judge(name)] for name in ("similarity", "match", "label")}
     assert auc["similarity"] == [0.0, 0.0]  # two seeds, each with the two largest similarities noisy
     assert (auc["match"], auc["label"]) == ([1.0, 1.0], [0.5, 0.5])
     assert triplet.judge("label") == []
@@ -227,8 +227,8 @@ def test_the_histograms_are_the_csv_and_each_kind_sums_to_a_hundred(tmp_path: Pa
     assert list(total.values()) == pytest.approx([100.0] * len(total))
     highest = [line for line in lines if line["quantity"] == "label" and float(line["to"]) == 1.0]
     assert [float(line["percent of these pairs"]) for line in highest] == [100.0, 100.0]
-    assert {".md", ".tex", ".csv", ".png", ".svg"} == set(files)
-    assert "\\begin{tabular}{lrrrrrrr}" in files[".tex"].read_text()
+    assert {".md", ".tex", ".csv", ".json", ".png", ".svg", ".pdf", ".bib"} == set(files)
+    assert "\\begin{tabular}{@{}lrrrrrrr@{}}" in files[".tex"].read_text()
 
 
 def test_runs_of_one_kind_of_pair_and_runs_without_pairs_are_said(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def trained(here: Path, grid: Grid, keep=lambda labels: True) -> Ledger:
 
 def written(here: Path, report: Path) -> dict[str, str]:
     _, files = write_report(report, runs=here / "runs", out=here / "out")
-    return {file.suffix[1:]: file.read_text() for file in files if file.suffix != ".png"}
+    return {file.suffix[1:]: file.read_text() for file in files if file.suffix not in (".png", ".pdf", ".bib")}
 
 
 def table(markdown: str) -> list[list[str]]:
@@ -220,7 +220,7 @@ def test_csv_has_every_number_at_full_precision(here: Path) -> None:
 def test_latex_has_as_many_columns_in_every_row_and_nothing_unescaped(here: Path) -> None:
     trained(here, make_grid(here, dataset="flickr30k"), lambda at: at["seed"] == 0)
     text = written(here, make_report(here, PUBLISHED))["tex"]
-    columns = len(re.search(r"\\begin{tabular}{([lr]*)}", text)[1])
+    columns = len(re.search(r"\\begin{tabular}{@{}([lr]*)@{}}", text)[1])
     inside = text[text.index("\\toprule") : text.index("\\bottomrule")]
     rows = [line for line in inside.splitlines() if line.endswith("\\\\")]
     assert len(rows) == 9
@@ -253,7 +253,8 @@ def test_rendering_twice_gives_the_same_bytes(here: Path) -> None:
         command = [sys.executable, "-c", code, str(report), str(here / "runs"), str(here / seed)]
         subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parent.parent)
     first, second = (sorted((here / seed).iterdir()) for seed in ("1", "2"))
-    assert [f.suffix for f in first] == [".csv", ".md", ".png", ".svg", ".tex"]
+    kinds = ("csv", "json", "md", "pdf", "png", "svg", "tex")
+    assert [f.name for f in first] == ["papers.bib", *(f"toy_report.{kind}" for kind in kinds)]
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes(), a.name
 
@@ -311,7 +312,7 @@ def without_noise_axis(here: Path, figure: str = "") -> Path:
 def test_without_a_figure_table_a_report_draws_none(here: Path) -> None:
     report = without_noise_axis(here)
     files = written(here, report)
-    assert set(files) == {"md", "tex", "csv"}
+    assert set(files) == {"md", "tex", "csv", "json"}
     assert [row[0] for row in table(files["md"])] == ["Method", "Triplet", "CRCL_x"]
     assert "<figure" not in write_page([render(report, Ledger(here / "runs"))], here, links={}).read_text()
 
@@ -320,7 +321,7 @@ def test_the_case_of_a_grid_without_a_noise_axis(shared: Path, tmp_path: Path, m
     monkeypatch.chdir(shared / "cases" / "report-default-axis")
     text, files = write_report("r.toml", runs=tmp_path / "runs", out=tmp_path)
     assert [row[0] for row in table(text)] == ["Method", "infonce", "rcl"]
-    assert [file.suffix for file in files] == [".md", ".tex", ".csv"]
+    assert [file.suffix for file in files] == [".md", ".tex", ".csv", ".json", ".bib"]
 
 
 @pytest.mark.parametrize(
@@ -367,7 +368,9 @@ def test_two_datasets_are_not_one_table(here: Path) -> None:
 def test_every_shipped_report_renders_before_anything_is_trained(name: str, tmp_path: Path) -> None:
     text, files = write_report(name, runs=tmp_path / "runs", out=tmp_path)
     assert text.startswith("# ")
-    assert [file.name for file in files] == [f"{name}.{kind}" for kind in ("md", "tex", "csv", "png", "svg")]
+    names = [file.name for file in files]
+    assert names[:7] == [f"{name}.{kind}" for kind in ("md", "tex", "csv", "json", "png", "svg", "pdf")]
+    assert names[7:] == ([] if load_report(name).sweep else ["papers.bib"])
 
 
 @pytest.mark.parametrize("name", sorted(declarations("reports")))

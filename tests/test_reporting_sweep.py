@@ -136,7 +136,7 @@ def test_no_surface_through_few_points_or_points_on_a_line(here: Path) -> None:
 def test_every_format_is_written_and_the_csv_is_the_trials(here: Path) -> None:
     searched(here, importance={"method.beta": 1.0})
     files = [path.name for path in write_files(rendered(here), here / "out")]
-    assert files[:5] == [f"toy_report.{kind}" for kind in ("md", "tex", "csv", "png", "svg")]
+    assert files[:7] == [f"toy_report.{kind}" for kind in ("md", "tex", "csv", "json", "png", "svg", "pdf")]
     assert {"toy_report_importance.png", "toy_report_slices.svg", "toy_report_contour.png"} <= set(files)
     lines = list(csv.DictReader((here / "out" / "toy_report.csv").read_text().splitlines()))
     assert [line["number"] for line in lines] == [str(number) for number in range(8)]

@@ -18,8 +18,10 @@ NAMES = (
     "theory.csv",
     "theory_bound.png",
     "theory_bound.svg",
+    "theory_bound.pdf",
     "theory_momentum.png",
     "theory_momentum.svg",
+    "theory_momentum.pdf",
 )
 
 

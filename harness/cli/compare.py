@@ -14,7 +14,7 @@ from harness.cli import options
 @options.data
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
-    help="Write compare.md, .html, .png and .svg to this folder.",
+    help="Write compare.md, .html, .png, .svg and .pdf to this folder.",
 )  # fmt: skip
 def command(run_a: str, run_b: str, runs: Path, data: Path, out: Path) -> None:
     """Print how two runs differ: settings, results with intervals, queries that each wins; and draw their curves.

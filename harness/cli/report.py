@@ -1,7 +1,8 @@
 """`harness report`: tables and figures over finished runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from harness.cli import options
 if TYPE_CHECKING:
     from harness.ledger import Ledger
     from harness.ledger.comparable import Now
+    from harness.printing.layout import Style
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -28,14 +30,31 @@ def _place(name: str) -> tuple[int, str]:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
     help="The folder to write to.",
 )  # fmt: skip
+@click.option(
+    "--format", "printed", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True,
+    help="What is printed; every format is written. json: one line for each report, and nothing else.",
+)  # fmt: skip
+@click.option(
+    "--latex-style", "style", type=click.Choice(["narrow", "wide", "rotated"]), default="narrow", show_default=True,
+    help="What a table in LaTeX fits: the text of article, 345 pt; 397 pt, in table*; a page on its side.",
+)  # fmt: skip
 @options.smoke
 @click.option(
     "--results", type=click.Path(path_type=Path, dir_okay=False),
     help="Take the figures from this file of `harness results collect` in place of --runs: no run need be here.",
 )  # fmt: skip
-def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: bool, results: Path | None) -> None:
-    """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV, PNG
-    and SVG. Without a name, write all of reports/.
+def command(
+    reports: tuple[str, ...],
+    runs: Path,
+    data: Path,
+    out: Path,
+    printed: str,
+    style: "Style",
+    smoke: bool,
+    results: Path | None,
+) -> None:
+    """Print each REPORT (a name in reports/ or a .toml file) as Markdown, and write it as Markdown, LaTeX, CSV and
+    JSON, its figures as PNG, SVG and PDF. Without a name, write all of reports/.
 
     OUT/index.html shows on one page all the reports of reports/ that have been written to OUT. What is not trained yet
     shows as missing, with the command that trains it. Runs that were trained on other data than --data holds now are
@@ -46,33 +65,37 @@ def command(reports: tuple[str, ...], runs: Path, data: Path, out: Path, smoke: 
     from harness.ledger.comparable import Nothing
     from harness.tracking.links import run_links
 
+    write = partial(_write, reports, out=out, printed=printed, style=style, smoke=smoke)
     if results is None:
-        _write(reports, Ledger(runs), DataNow(data), out, smoke, run_links(runs), others=True)
+        write(Ledger(runs), DataNow(data), links=partial(run_links, runs), others=True)
         return
     from harness.sharing.results import as_ledgers
 
     with as_ledgers([results]) as contributed:
-        _write(reports, Ledger(contributed[0].cell.folder.parent), Nothing(), out, smoke, {}, others=False)
+        write(Ledger(contributed[0].cell.folder.parent), Nothing(), links=dict, others=False)
 
 
 def _write(
     reports: tuple[str, ...],
     ledger: "Ledger",
     now: "Now",
-    out: Path,
-    smoke: bool,
-    links: "Mapping[str, str]",
     *,
+    out: Path,
+    printed: str,
+    style: "Style",
+    smoke: bool,
+    links: "Callable[[], Mapping[str, str]]",
     others: bool,
 ) -> None:
     """others: the page has also those reports whose files lie in `out` from earlier calls."""
     from harness.errors import HarnessError
     from harness.grids import declarations
     from harness.printing.numbers import count
-    from harness.reporting import format_markdown, render, write_files
+    from harness.reporting import format_json, format_markdown, render, write_files
     from harness.reporting.page import write_page
 
     rendered, faulty = [], []
+    say = partial(click.echo, err=printed == "json")  # a program reads what is printed
     words = reports or sorted(declarations("reports"), key=_place)
     for word in words:
         try:
@@ -81,16 +104,19 @@ def _write(
             if reports:
                 raise
             faulty.append(word)
-            print(f"{word}: not written: {error}")
+            say(f"{word}: not written: {error}")
             continue
-        files = write_files(each, out)
+        files = write_files(each, out, style)
         rendered.append(each)
+        if printed == "json":
+            print(format_json(each))
         if reports:
-            print(format_markdown(each))
-            print("written: " + " ".join(str(file) for file in files))
+            if printed == "markdown":
+                print(format_markdown(each))
+            say("written: " + " ".join(str(file) for file in files))
         else:
             done = sum(run.state == "done" for run in each.runs)
-            print(f"{each.report.name}: {done} of {count(len(each.runs), 'run')} finished: {each.report.title}")
+            say(f"{each.report.name}: {done} of {count(len(each.runs), 'run')} finished: {each.report.title}")
     if rendered:
         if others:
             names = {each.report.name for each in rendered}
@@ -100,8 +126,8 @@ def _write(
                     with suppress(HarnessError):  # this call is about others
                         rendered.append(render(word, ledger, smoke=smoke, now=now))
             rendered.sort(key=lambda each: _place(each.report.name))
-        page = write_page(rendered, out, links=links)
-        print(f"page: {page}" if reports else f"written to {out}; page: {page}")
+        page = write_page(rendered, out, links=links())
+        say(f"page: {page}" if reports else f"written to {out}; page: {page}")
     if faulty:
         failed = ", ".join(faulty)
         raise HarnessError(

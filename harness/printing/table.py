@@ -37,6 +37,7 @@ class Value:
         mark: printed small behind it: the dagger, or the letter of a footnote.
         best: printed bold.
         link: where a page says more about it.
+        over: what a mean is over: seed and value of each run.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Value:
     mark: str = ""
     best: bool = False
     link: str = ""
+    over: tuple[tuple[int, float], ...] = ()
 
     @property
     def missing(self) -> bool:
@@ -122,12 +124,14 @@ class Section:
 
 def number(
     value: float | None, digits: int = 1, *, sign: bool = False, spread: float | None = None, mark: str = "",
-    best: bool = False,
+    best: bool = False, over: Iterable[tuple[int, float]] = (),
 ) -> Value:  # fmt: skip
     """A number as printed, or a dash where it is missing."""
     if value is None:
         return Value(NOTHING)
-    return Value(decimal(value, digits, sign=sign), f"{value:.6g}", decimal(spread, digits), mark, best)
+    return Value(
+        decimal(value, digits, sign=sign), f"{value:.6g}", decimal(spread, digits), mark, best, over=tuple(over)
+    )
 
 
 def plain(

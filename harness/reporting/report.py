@@ -9,11 +9,14 @@ from harness.grids import load_grid
 from harness.ledger import Ledger
 from harness.ledger.comparable import Now
 from harness.printing.latex import latex
+from harness.printing.layout import Style
 from harness.printing.markdown import markdown
 from harness.printing.sheet import as_text
 from harness.printing.table import Section
 from harness.reporting.declaration import Labels, Ranks, Report, load_report
-from harness.reporting.figures import style
+from harness.reporting.export import dump, export
+from harness.reporting.figures.style import save_all
+from harness.reporting.papers import Cited, cite
 from harness.reporting.reports.cells import render_cells
 from harness.reporting.reports.labels import render_labels
 from harness.reporting.reports.ranks import render_ranks
@@ -63,23 +66,28 @@ def render(word: str | Path, ledger: Ledger, *, smoke: bool = False, now: Now | 
     return render_cells(report, runs)
 
 
-def write_files(rendered: Rendered, out: Path) -> list[Path]:
-    """Write `out/NAME.md`, `.tex` and `.csv`, and for each figure NAME.png and .svg, or NAME_FIGURE.png and .svg.
+def write_files(rendered: Rendered, out: Path, style: Style = "narrow") -> list[Path]:
+    """Write `out/NAME.md`, `.tex`, `.csv` and `.json`, for each figure NAME.png, .svg and .pdf, or NAME_FIGURE.png and
+    so on, and papers.bib if the table cites a paper.
 
     The same bytes for the same runs.
     """
     out.mkdir(parents=True, exist_ok=True)
-    name = rendered.report.name
+    name, cited = rendered.report.name, cite(rendered)
     contents = {
         "md": format_markdown(rendered),
-        "tex": latex(name, rendered.caption, rendered.table, rendered.footnotes, rendered.notes),
+        "tex": format_latex(rendered, cited, style),
         "csv": rendered.numbers.map(as_text).to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+        "json": dump(export(rendered, cited), indent=1) + "\n",
     }
     files = [out / f"{name}.{kind}" for kind in contents]
     for file, content in zip(files, contents.values(), strict=True):
         write_atomic(file, content.encode())
     for figure, drawing in rendered.figures.items():
-        files += style.save_both(drawing, out / f"{name}{'_' if figure else ''}{figure}")
+        files += save_all(drawing, out / f"{name}{'_' if figure else ''}{figure}")
+    if cited.file and (cited.named or cited.footnotes):
+        files.append(out / cited.file.name)
+        write_atomic(files[-1], cited.file.read_bytes())
     return files
 
 
@@ -87,6 +95,19 @@ def format_markdown(rendered: Rendered) -> str:
     """A report as Markdown: the caption above the table, footnotes and notes below."""
     notes = [f"[{letter}] {source}" for letter, source in rendered.footnotes.items()] + rendered.notes
     return markdown(Section(rendered.report.title, [rendered.caption, rendered.table, notes], level=1))
+
+
+def format_json(rendered: Rendered) -> str:
+    """A report as one line of JSON; report.schema.json says what it holds."""
+    return dump(export(rendered, cite(rendered)))
+
+
+def format_latex(rendered: Rendered, cited: Cited, style: Style = "narrow") -> str:
+    """A report as LaTeX: the title alone as caption; protocol, sources and papers below the table."""
+    return latex(
+        rendered.report.name, rendered.report.title, rendered.table, [rendered.protocol, *rendered.notes],
+        footnotes=rendered.footnotes, cited=cited.footnotes, papers=cited.named, style=style,
+    )  # fmt: skip
 
 
 def _fit(report: Report, runs: list[Run]) -> Report:

@@ -41,7 +41,7 @@ def tabulate_claims(cases: list[Case]) -> Table:
 
 
 def write_theory(cases: list[Case], out: Path) -> tuple[str, list[Path]]:
-    """Write theory.md, theory.csv and the figures as PNG and SVG into `out`; the table's text and the paths."""
+    """Write theory.md, theory.csv and the figures as PNG, SVG and PDF into `out`; the table's text and the paths."""
     out.mkdir(parents=True, exist_ok=True)
     frame = worst_cases(cases)
     text = markdown(Section("The theory on trial", [NOTE, tabulate_claims(cases)], level=1))
@@ -49,7 +49,7 @@ def write_theory(cases: list[Case], out: Path) -> tuple[str, list[Path]]:
     write_atomic(files[0], text.encode())
     write_atomic(files[1], frame.to_csv(index=False, lineterminator="\n").encode())
     for name, draw in (("bound", draw_bound), ("momentum", draw_momentum)):
-        files += style.save_both(draw(frame), out / f"theory_{name}")
+        files += style.save_all(draw(frame), out / f"theory_{name}")
     return text, files
 
 

@@ -42,7 +42,7 @@ Pair = tuple[Ranks, Ranks]  # of A and B, of the same queries
 
 
 def write_comparison(a: Cell, b: Cell, out: Path, data: Path) -> tuple[str, list[Path]]:
-    """The Markdown of a comparison and its files: compare.md and .html, and .png and .svg if an epoch is finished.
+    """The Markdown of a comparison and its files: compare.md and .html; .png, .svg and .pdf if an epoch is finished.
 
     Arguments and errors: those of `compare_runs`; `out` is made.
     """
@@ -57,7 +57,7 @@ def write_comparison(a: Cell, b: Cell, out: Path, data: Path) -> tuple[str, list
     write_atomic(
         files[1], render_html(TEMPLATE, title=sections[0].title, sections=sections, drawings=drawings).encode()
     )
-    return text, [*files, *(style.save_both(drawn, out / "compare") if drawn else [])]
+    return text, [*files, *(style.save_all(drawn, out / "compare") if drawn else [])]
 
 
 def compare_runs(a: Cell, b: Cell, data: Path) -> list[Section]:

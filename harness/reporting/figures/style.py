@@ -31,6 +31,11 @@ DARK = {
 }  # fmt: skip
 TITLE, SUBTITLE = "title", "subtitle"  # ids of the texts that `head` puts over a figure
 
+Kind = Literal["png", "svg", "pdf"]
+ABOUT: dict[Kind, tuple[str, ...]] = {  # what matplotlib would write into a file of its version and of the time
+    "png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("Creator", "Producer", "CreationDate"),
+}  # fmt: skip
+
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
     "font.size": 10.0,
@@ -55,6 +60,7 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "svg.hashsalt": "harness",
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType: text stays text, and conferences refuse Type 3
 }
 
 
@@ -128,22 +134,20 @@ def title(axes: "Axes", text: str, subtitle: str = "") -> None:
     )
 
 
-def save(made: "Figure", file: Path | BinaryIO, kind: Literal["png", "svg"]) -> None:
-    """PNG at 160 dots per inch, or SVG, without dates or versions in the file."""
+def save(made: "Figure", file: Path | BinaryIO, kind: Kind) -> None:
+    """PNG at 160 dots per inch, SVG, or PDF whose text can be selected; without dates or versions in the file."""
     import matplotlib
 
-    nothing = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context(STYLE):
-        made.savefig(file, format=kind, dpi=160, metadata=nothing)
+        made.savefig(file, format=kind, dpi=160, metadata=dict.fromkeys(ABOUT[kind]))
 
 
-def save_both(made: "Figure", stem: Path) -> list[Path]:
-    """STEM.png and STEM.svg."""
-    kinds: tuple[Literal["png", "svg"], ...] = ("png", "svg")
-    files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
-    for file, kind in zip(files, kinds, strict=True):
+def save_all(made: "Figure", stem: Path) -> list[Path]:
+    """STEM.png, STEM.svg and STEM.pdf."""
+    files = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ABOUT}
+    for kind, file in files.items():
         save(made, file, kind)
-    return files
+    return list(files.values())
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def render_cells(report: Report, runs: list[Run]) -> Rendered:
         words.caption_cells(report, rows),
         tabulate_rows(report, groups, letters),
         rows,
+        report.rows,
         pd.DataFrame(list_numbers(report, rows)),
         notes,
         {letter: source for source, letter in letters.items()},
@@ -77,7 +78,7 @@ def tabulate_rows(report: Report, groups: list[Group], letters: dict[str, str]) 
             yield Value(word, f"{value:.6g}" if isinstance(value, int | float) else str(value))
         yield count_seeds(row, row.n)
         for column in columns[len(report.rows) + 1 : measured]:
-            yield _value(row, column, letters)
+            yield _value(report, row, column, letters)
 
     def costs(row: Row, group: Group) -> Iterator[Value]:
         if report.cost is not None:
@@ -102,8 +103,9 @@ def count_seeds(row: Row, n: int) -> Value:
     return Value(str(n) if n == planned else f"{n}/{planned}", str(n)) if planned else Value("")
 
 
-def _value(row: Row, column: Column, letters: dict[str, str]) -> Value:
-    entry = row.entries[column.metric or ""]
+def _value(report: Report, row: Row, column: Column, letters: dict[str, str]) -> Value:
+    metric = column.metric or ""
+    entry = row.entries[metric]
     if column.kind == "published":
         letter = letters.get(row.published.footnote, "") if row.published else ""
         return Value("") if entry.published is None else number(entry.published, mark=letter)
@@ -111,7 +113,9 @@ def _value(row: Row, column: Column, letters: dict[str, str]) -> Value:
         return Value("") if entry.difference is None else number(entry.difference, sign=True)
     if entry.mean is None and not row.runs:
         return Value("")
-    return number(entry.mean, spread=entry.std, mark=DAGGER if entry.tied else "", best=entry.best)
+    scores = ((run.planned.run.seed, run.score(metric, report.split, report.protocol)) for run in row.runs)
+    over = [(seed, score) for seed, score in scores if score is not None]
+    return number(entry.mean, spread=entry.std, mark=DAGGER if entry.tied else "", best=entry.best, over=over)
 
 
 def list_numbers(report: Report, rows: list[Row]) -> Iterator[dict[str, Any]]:

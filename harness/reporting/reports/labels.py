@@ -30,14 +30,18 @@ Pairs = dict[str, NDArray[Any]]  # what a run knows of its pairs, see `Run.pairs
 
 @dataclass(frozen=True)
 class Seen:
-    """A row, and the pairs of those of its runs that keep them."""
+    """A row, and seed and pairs of those of its runs that keep them."""
 
     row: Row
-    pairs: list[Pairs]
+    runs: list[tuple[int, Pairs]]
 
-    def judge(self, quantity: str) -> list[dict[str, float]]:
-        """How well a quantity tells pairs apart, for each run that has it; see `label_report`."""
-        return [label_report(pairs[quantity], pairs["clean"]) for pairs in self.pairs if quantity in pairs]
+    @property
+    def pairs(self) -> list[Pairs]:
+        return [pairs for _, pairs in self.runs]
+
+    def judge(self, quantity: str) -> list[tuple[int, dict[str, float]]]:
+        """How well a quantity tells pairs apart, for each run that has it, with its seed; see `label_report`."""
+        return [(seed, label_report(pairs[quantity], pairs["clean"])) for seed, pairs in self.runs if quantity in pairs]
 
 
 def render_labels(report: Report, spec: Labels, runs: list[Run]) -> Rendered:
@@ -59,7 +63,8 @@ def render_labels(report: Report, spec: Labels, runs: list[Run]) -> Rendered:
     names = [row.words[0] for row in rows]
     drawn = draw_labels(histograms, said, names, report.title, words.subtitle_figure(report, rows))
     return Rendered(
-        report, words.caption_labels(report, rows), tabulate_pairs(report, spec, found), rows, histograms, notes,
+        report, words.caption_labels(report, rows), tabulate_pairs(report, spec, found), rows, [spec.panels],
+        histograms, notes,
         figures={"": drawn},
     )  # fmt: skip
 
@@ -68,7 +73,7 @@ def read_pairs(report: Report, spec: Labels, runs: list[Run]) -> list[Seen]:
     """What the runs know, by the values of the panels' axis."""
     places = runs_by_place(report, runs, [spec.panels], {**report.where, **spec.where})
     rows = [Row(place, [report.word_for(spec.panels, place[0])], here) for place, here in places.items()]
-    return [Seen(row, [pairs for run in row.runs if (pairs := run.pairs())]) for row in rows]
+    return [Seen(row, [(run.planned.run.seed, pairs) for run in row.runs if (pairs := run.pairs())]) for row in rows]
 
 
 def tabulate_pairs(report: Report, spec: Labels, found: list[Seen]) -> Table:
@@ -79,15 +84,18 @@ def tabulate_pairs(report: Report, spec: Labels, found: list[Seen]) -> Table:
     for seen in found:
         asked = [(quantity, "auc") for quantity in QUANTITIES]
         asked += [("label", key) for key in ("mean_clean", "mean_noisy", "share_zero")]
-        numbers = [_average([each[f"labels/{key}"] for each in seen.judge(quantity)]) for quantity, key in asked]
+        numbers = [
+            _average([(seed, each[f"labels/{key}"]) for seed, each in seen.judge(quantity)]) for quantity, key in asked
+        ]
         rows.append([seen.row.words[0], count_seeds(seen.row, len(seen.pairs)), *numbers])
     return plain(titles, rows, numbers=range(1, len(titles)), leads=True)
 
 
-def _average(values: list[float]) -> Value:
-    known = [value for value in values if not np.isnan(value)]
+def _average(values: list[tuple[int, float]]) -> Value:
+    over = [(seed, value) for seed, value in values if not np.isnan(value)]
+    known = [value for _, value in over]
     spread = statistics.stdev(known) if len(known) > 1 else None
-    return number(statistics.fmean(known) if known else None, 3, spread=spread)
+    return number(statistics.fmean(known) if known else None, 3, spread=spread, over=over)
 
 
 def _bins(found: list[Seen]) -> Iterator[tuple[str, str, str, float, float, float]]:
@@ -122,5 +130,5 @@ def _describe(seen: Seen, quantity: str) -> str:
         if quantity == "label" and seen.pairs:
             return "the method keeps no labels"
         return "no finished runs yet" if not seen.pairs else "not kept"
-    auc = judged[0]["labels/auc"]
+    auc = judged[0][1]["labels/auc"]
     return "AUC unknown: one kind alone" if np.isnan(auc) else f"AUC {auc:.3f}"

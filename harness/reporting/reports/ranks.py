@@ -57,7 +57,8 @@ def render_ranks(report: Report, spec: Ranks, runs: list[Run]) -> Rendered:
         ]
     )
     table = tabulate_ranks(report, spec, scores, found)
-    return Rendered(report, caption, table, scores.rows, numbers, notes, figures={"": figure})
+    rows = [scores.rows[place] for place in order_rows(scores, found)]
+    return Rendered(report, caption, table, rows, [spec.series], numbers, notes, figures={"": figure})
 
 
 def collect_scores(report: Report, spec: Ranks, runs: list[Run]) -> Scores:
@@ -97,10 +98,9 @@ def collect_scores(report: Report, spec: Ranks, runs: list[Run]) -> Scores:
 def tabulate_ranks(report: Report, spec: Ranks, scores: Scores, found: Ranking | None) -> Table:
     """Mean rank and the rank in each whole test; by mean rank, the best first."""
     titles = [report.title_of(spec.series), "Mean rank", *(_title(report, test, scores) for test in scores.whole)]
-    order = range(len(scores.rows)) if found is None else np.argsort(found.means, kind="stable")
     best = None if found is None else round(float(found.means.min()), 2)
     rows: list[list[str | Value]] = []
-    for place in order:
+    for place in order_rows(scores, found):
         row: list[str | Value] = [scores.rows[place].words[0]]
         if found is None:
             row += [number(None)] * (len(titles) - 1)
@@ -109,6 +109,11 @@ def tabulate_ranks(report: Report, spec: Ranks, scores: Scores, found: Ranking |
             row += [Value(f"{value:g}", f"{value:g}") for value in found.ranks[:, place]]
         rows.append(row)
     return plain(titles, rows, numbers=range(1, len(titles)))
+
+
+def order_rows(scores: Scores, found: Ranking | None) -> list[int]:
+    """The places of the rows as the table has them."""
+    return list(range(len(scores.rows))) if found is None else np.argsort(found.means, kind="stable").tolist()
 
 
 def _named(report: Report, scores: Scores) -> list[str]:

@@ -22,6 +22,7 @@ class Rendered:
         caption: what a reader must know to compare: dataset, protocol, selection, seeds.
         table: as printed.
         rows: what stands behind each row of the table, in their order.
+        axes: what the values of a row's place are of.
         numbers: for the CSV, at full precision.
         notes: what else a reader must know; what is missing and the command that makes it.
         footnotes: letter -> source of the published numbers that bear it.
@@ -33,11 +34,17 @@ class Rendered:
     caption: str
     table: Table
     rows: list[Row]
+    axes: list[str]
     numbers: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     footnotes: dict[str, str] = field(default_factory=dict)
     figures: "dict[str, Figure]" = field(default_factory=dict)
     trials: tuple[int, int] | None = None
+
+    @property
+    def protocol(self) -> str:
+        """The caption without the title that it begins with."""
+        return self.caption.removeprefix(f"{self.report.title}. ")
 
     @property
     def runs(self) -> list[Run]:

@@ -45,7 +45,7 @@ def render_sweep(report: Report, sweep: str, ledger: Ledger, now: Now | None = N
     other = {", ".join(differences(each.cell, now).values()) for each in seen} - {""} if now else set()
     notes = [f"Its trials: {why}; `{command} --retrain` begins the sweep again." for why in sorted(other)]
     return Rendered(
-        report, caption_trials(report.title, trials), tabulate_trials(trials), rows, trials.table,
+        report, caption_trials(report.title, trials), tabulate_trials(trials), rows, ["trial"], trials.table,
         [*report.notes, *explain_trials(trials, command), *notes], figures=draw_sweep(report.title, trials),
         trials=(trials.over, trials.budget if trials.run else 0),
     )  # fmt: skip
