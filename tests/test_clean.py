@@ -281,6 +281,17 @@ def test_marking_and_download_in_a_browser(cleaned: Path, tab: Tab, tmp_path: Pa
     assert all(line["mark"] in ("right", "wrong") for line in lines)
 
 
+def test_the_gallery_fits_a_phone_and_uses_a_wide_screen(cleaned: Path, tab: Tab) -> None:
+    page = cleaned / "out" / "index.html"
+    tab.open(page, width=390, height=844, touch=True)
+    assert tab.run("document.documentElement.scrollWidth") == 390
+    box = "document.querySelectorAll('article')[{}].getBoundingClientRect()"
+    assert tab.run(f"{box.format(0)}.right") <= 390
+    assert tab.run("document.querySelector('.buttons button').getBoundingClientRect().height") >= 44  # for a thumb
+    tab.open(page, width=1920)
+    assert tab.run(f"{box.format(0)}.top === {box.format(1)}.top")  # two cards beside each other
+
+
 @pytest.mark.slow
 def test_the_wrong_pairs_are_found(tmp_path: Path) -> None:
     """400 pictures of shapes, a tenth of the captions exchanged: most are found, and few others."""
