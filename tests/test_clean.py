@@ -185,7 +185,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     assert "brings no pictures" in str(say("--captions", tmp_path / "c.csv", "--out", tmp_path / "o").exception)
     (tmp_path / "p").mkdir()
     said = str(say("--images", tmp_path / "p", "--captions", tmp_path / "c.csv", "--out", tmp_path / "o2").exception)
-    assert "none of the 1 pictures that the captions name is there, first 'a.png'" in said
+    assert "has none of the 1 picture that the captions name, first 'a.png'" in said
 
 
 def test_a_swapped_pair_is_judged_where_it_is_not_swapped() -> None:
