@@ -185,7 +185,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     assert "brings no pictures" in str(say("--captions", tmp_path / "c.csv", "--out", tmp_path / "o").exception)
     (tmp_path / "p").mkdir()
     said = str(say("--images", tmp_path / "p", "--captions", tmp_path / "c.csv", "--out", tmp_path / "o2").exception)
-    assert "none of the 1 pictures that the captions name is there, first 'a.png'" in said
+    assert "has none of the 1 picture that the captions name, first 'a.png'" in said
 
 
 def test_a_swapped_pair_is_judged_where_it_is_not_swapped() -> None:
@@ -279,6 +279,17 @@ def test_marking_and_download_in_a_browser(cleaned: Path, tab: Tab, tmp_path: Pa
     rows = tab.run("[...document.querySelectorAll('article')].map(card => card.dataset.row)")
     assert (lines[0]["row"], lines[0]["mark"]) == (rows[0], "wrong")
     assert all(line["mark"] in ("right", "wrong") for line in lines)
+
+
+def test_the_gallery_fits_a_phone_and_uses_a_wide_screen(cleaned: Path, tab: Tab) -> None:
+    page = cleaned / "out" / "index.html"
+    tab.open(page, width=390, height=844, touch=True)
+    assert tab.run("document.documentElement.scrollWidth") == 390
+    box = "document.querySelectorAll('article')[{}].getBoundingClientRect()"
+    assert tab.run(f"{box.format(0)}.right") <= 390
+    assert tab.run("document.querySelector('.buttons button').getBoundingClientRect().height") >= 44  # for a thumb
+    tab.open(page, width=1920)
+    assert tab.run(f"{box.format(0)}.top === {box.format(1)}.top")  # two cards beside each other
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def test_a_run_needs_no_file(workplace: Path) -> None:
     ran = harness(*RUN, **place)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "noise caption_level at rate 0.4, backbone vse_infinity; " in ran.stdout
-    assert "train: 1 of 1 cells done, 0 failed" in ran.stdout
+    assert "train: 1 of 1 cell done, 0 failed" in ran.stdout
     [cell] = Ledger(workplace / "runs").cells()
     assert cell.spec["grid"] == "train"
     assert cell.spec["labels"] == {

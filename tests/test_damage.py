@@ -145,7 +145,7 @@ def test_a_figure_changed_on_the_disk_is_refused(whole: Path, tmp_path: Path, mo
     assert "damaged" in said.output
     assert "its checksum does not fit" in said.output
     ran = say(folder, "run", monkeypatch)
-    assert "0 of 1 cells done" in ran.output
+    assert "0 of 1 cell done" in ran.output
 
 
 def test_the_other_cells_of_a_grid_go_on(
@@ -216,7 +216,7 @@ def test_a_spec_that_was_edited_is_not_trained(tmp_path: Path, toy_data: Path, m
     assert "it was changed; delete it" in failure["error"]
     cell.path("spec.json").unlink()
     (tmp_path / "data").symlink_to(toy_data)
-    assert "1 of 1 cells done" in say_words(tmp_path, monkeypatch, "run", "toy.toml").output
+    assert "1 of 1 cell done" in say_words(tmp_path, monkeypatch, "run", "toy.toml").output
 
 
 def test_files_of_an_older_version_have_no_seal_and_are_read(whole: Path, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_own_data_are_not_corrupted_unasked(tmp_path: Path) -> None:
     assert "planted" in said
     assert not list((tmp_path / "runs").glob("*/checkpoint.pt"))
     path.write_text(text.replace("caption_level", "planted"))
-    assert "1 of 1 cells done" in say("run", path, *places)
+    assert "1 of 1 cell done" in say("run", path, *places)
     path.write_text(grid.replace("mine", "twemoji"))
     with pytest.raises(HarnessError, match='noise: is missing; accepted: noise = "none"'):
         load_grid(path)

@@ -269,7 +269,7 @@ def test_wrong_card(toy: Path) -> None:
     (toy / "card.json").write_text('{"name": "toy", "folder": "toy", "regions": 0}')
     assert "card.json: regions = 0: accepted: 1 or more; mend the file" in message("toy", toy.parent)
     (toy / "card.json").write_text("{")
-    assert "card.json: file: Invalid JSON" in message("toy", toy.parent)
+    assert "card.json: is not JSON: " in message("toy", toy.parent)
 
 
 def test_cards_round_trip_and_state_the_protocols(tmp_path: Path) -> None:

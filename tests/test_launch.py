@@ -111,7 +111,7 @@ def test_check_expands_and_estimates(workplace: Path) -> None:
     checked = harness("check", grid, cwd=workplace)
     assert checked.returncode == 0
     assert "4 cells, 4 to train; the cost of 4 is unknown: no similar cell was trained yet" in checked.stdout
-    assert "1 epochs, 32 steps" in checked.stdout
+    assert "1 epoch, 32 steps" in checked.stdout
     assert harness("run", grid, "--only", "seed=0", "--only", "method=infonce", cwd=workplace).returncode == 0
     checked = harness("check", grid, cwd=workplace)
     assert "4 cells, 3 to train; about 0.0 h one after another" in checked.stdout

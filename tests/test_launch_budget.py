@@ -111,7 +111,7 @@ def test_the_verb_leaves_the_rest_for_later(tmp_path: Path, toy_data: Path) -> N
     grid = write_grid(tmp_path, TWO)
     ran = harness("run", grid, "--data", toy_data, "--budget", "0.2s", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "budget 0:00: the estimate says enough for 0 of 2 cells to train (2 without an estimate)" in ran.stdout
+    assert "budget 0:00: enough for 0 of 2 cells, by the estimate (2 without one)" in ran.stdout
     assert "toy: 0 of 2 cells done, 0 failed" in ran.stdout
     assert "the budget is spent; the same command continues the 2 cells not finished yet" in ran.stdout
 

@@ -337,9 +337,9 @@ def test_the_command_line_knows_every_engine() -> None:
     ("launcher", "text", "complaint"),
     [
         ("local", "[local]\ngpu = [0]", r"local.gpu = [0]: unknown key; did you mean 'gpus'? accepted: gpus"),
-        ("local", "[local]\ngpus = []", "local.gpus = []: List should have at least 1 item"),
+        ("local", "[local]\ngpus = []", "local.gpus = []: accepted: 1 or more values"),
         ("local", "[slrum]\n", "[slrum]: unknown launcher; did you mean 'slurm'? accepted: local, ray, slurm"),
-        ("local", "slurm = 3", "slurm = 3: write a table [slurm] of settings"),
+        ("local", "slurm = 3", "slurm = 3: accepted: a table of settings, [slurm]"),
         ("slurm", "[slurm]\npartiton = 'gpu'", "slurm.partiton = 'gpu': unknown key; did you mean 'partition'?"),
         ("slurm", "[slurm]\ncpus = 0", "slurm.cpus = 0: accepted: 1 or more"),
         ("slurm", "[slurm]\ntime = 'soon'", "slurm.time = 'soon': write a number of minutes, hours:minutes:seconds or"),

@@ -165,7 +165,7 @@ def test_the_command_line_runs_scores_and_reports_it(tmp_path: Path, model: Path
     where = ("--data", toy_data)
     run = harness("run", "clip.toml", *where, "--only", "method=zero_shot", cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "1 of 1 cells done" in run.stdout
+    assert "1 of 1 cell done" in run.stdout
     check = harness("check", "clip.toml", *where, cwd=tmp_path)
     assert "zero_shot  0 epochs, 0 steps" in check.stdout, check.stdout
     cell = next(c for c in Ledger(tmp_path / "runs").cells() if c.name == "zero_shot")

@@ -122,8 +122,8 @@ def _budget(seconds: float, cells: "list[PlannedCell]", runs: Path, data: Path, 
     budget = Budget.over_plans(seconds, plans)
     fit = budget.fitting([plan.cell.fingerprint for plan in plans], jobs)
     unknown = len(plans) - len(budget.left)
-    words = f" ({unknown} without an estimate)" if unknown else ""
-    print(f"budget {clock(seconds)}: the estimate says enough for {fit} of {count(len(plans), 'cell')} to train{words}")
+    words = f" ({unknown} without one)" if unknown else ""
+    print(f"budget {clock(seconds)}: enough for {fit} of {count(len(plans), 'cell')}, by the estimate{words}")
     return budget
 
 

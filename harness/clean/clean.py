@@ -42,6 +42,7 @@ from harness.grids import load_grid
 from harness.grids.toml import to_toml
 from harness.ledger import Cell
 from harness.ledger.collapse import collapsed_labels
+from harness.printing.numbers import count
 from harness.training.data import open_for
 from harness.training.machine import Machine
 
@@ -175,7 +176,7 @@ def _look(file: CaptionFile, pictures: Pictures, say: Say) -> tuple[list[Finding
     looks = look_at_pictures(pictures, names, tell)
     if names and all(look.fault == "not there" for look in looks.values()):
         raise HarnessError(
-            f"{pictures.source}: none of the {len(names):,} pictures that the captions name is there, first "
+            f"{pictures.source}: has none of the {count(len(names), 'picture')} that the captions name, first "
             f"{names[0]!r}; accepted: --images with the folder, zip archive or tar that holds them"
         )
     language, foreign = find_other_languages(file.rows)

@@ -103,7 +103,7 @@ def command(
     assert best is not None
     counts = ", ".join(f"{number} {state.lower()}" for state, number in summary["trials"].items())
     test = "  ".join(f"test {protocol} rSum {m['rsum']:.1f}" for protocol, m in summary["test"].items())
-    print(f"{sweep.name}: {count(len(rows), 'trial')}: {counts}")
+    print(f"{sweep.name}: {count(len(rows), 'trial')}, {counts}")
     print(f"winner  trial {best.number}: {settings_of(best)}  {words(sweep, best.value)}  {test}")
     print(f"paper   trial 0: {settings_of(rows[0])}  {words(sweep, rows[0].value)}")
     print(

@@ -28,7 +28,7 @@ ACCEPTED = {
     "too_short": "{min_length} or more values", "too_long": "{max_length} or fewer values",
     "dict_type": TABLE, "mapping_type": TABLE, "model_type": TABLE, "model_attributes_type": TABLE,
     "invalid_key": "keys that are text", "path_type": "the path of a file or folder", "is_instance_of": "a {class}",
-    "json_invalid": "JSON ({error})", "json_type": "JSON",
+    "json_type": "JSON",
 }  # fmt: skip
 FORMS = {
     "number": NUMBER, "integer": WHOLE, "boolean": SWITCH, "string": TEXT, "array": LIST, "object": TABLE,
@@ -76,6 +76,8 @@ def _say(fault: ErrorDetails) -> str:
         given = fault.get("ctx", {}).items()
         values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in given}
         return f"accepted: {ACCEPTED[fault['type']].format(**values)}"
+    if fault["type"] == "json_invalid":
+        return f"is not JSON: {fault['ctx']['error']}"
     return fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
