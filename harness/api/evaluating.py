@@ -58,15 +58,10 @@ def evaluate_file(file: Path, dataset: str, *, data: Path, split: str = "test", 
 
 
 def _with_its_words(cell: Cell, dataset: "Dataset") -> "Dataset":
-    from harness.data.cards import DatasetCard
-    from harness.data.vocabulary import Vocabulary
-    from harness.files import read_json
-    from harness.sharing.folder import DATASET, VOCABULARY
+    from harness.sharing.folder import kept_words
 
-    words, card = cell.path(VOCABULARY), cell.path(DATASET)
-    if not words.is_file():
-        return dataset
-    return dataset.read_with(Vocabulary.load(words), DatasetCard.model_validate(read_json(card)).tokenizer)
+    card, words = kept_words(cell) or (None, None)
+    return dataset if card is None or words is None else dataset.read_with(words, card.tokenizer)
 
 
 def _score(

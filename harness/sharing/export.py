@@ -10,7 +10,7 @@ from harness.data.cards import DatasetCard
 from harness.data.dataset import find
 from harness.data.vocabulary import Vocabulary
 from harness.errors import HarnessError
-from harness.files import file_sha256, read_json, whole_folder, write_atomic, write_json
+from harness.files import file_sha256, whole_folder, write_atomic, write_json
 from harness.ledger import Cell
 from harness.ledger.seal import sealed
 from harness.sharing import folder as form
@@ -79,10 +79,8 @@ def _finished(cell: Cell) -> dict[str, Any]:
 
 def _words(cell: Cell, run: RunSpec, result: dict[str, Any], data: Path) -> tuple[DatasetCard, Vocabulary | None]:
     """The card of the data set, and the words that the network reads; None where it brings a tokenizer of its own."""
-    kept = read_json(cell.path(form.DATASET))
-    if kept is not None:  # an imported run: its data need not be here
-        known = cell.path(form.VOCABULARY)
-        return DatasetCard.model_validate(kept), Vocabulary.load(known) if known.is_file() else None
+    if kept := form.kept_words(cell):  # an imported run: its data need not be here
+        return kept
     if run.backbone.cls.reads_pixels:
         return find(run.dataset, data)[1], None
     dataset = open_dataset(run.dataset, data)

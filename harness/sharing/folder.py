@@ -16,6 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.data.cards import DatasetCard
+from harness.data.vocabulary import Vocabulary
 from harness.errors import HarnessError
 from harness.files import file_sha256, read_json
 from harness.ledger import Cell
@@ -90,6 +92,23 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(table)
     except ValidationError as error:
         raise HarnessError(f"{explain(error, where=str(path))}; {_again(folder)}") from None
+
+
+def kept_words(cell: Cell) -> tuple[DatasetCard, Vocabulary | None] | None:
+    """The data set's card and the words that an exported or imported run brings; None for a run that was trained here.
+
+    Raises:
+        HarnessError: one of the two files is damaged.
+    """
+    path, words = cell.path(DATASET), cell.path(VOCABULARY)
+    table = read_json(path)
+    if table is None:
+        return None
+    try:
+        card = DatasetCard.model_validate(table)
+    except ValidationError as error:
+        raise HarnessError(f"{explain(error, where=str(path))}; import the run again") from None
+    return card, Vocabulary.load(words) if words.is_file() else None
 
 
 def _refuse_another(cell: Cell) -> None:
