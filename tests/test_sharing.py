@@ -205,6 +205,18 @@ def test_a_run_that_is_there_is_not_overwritten(copied: Path, cell: Cell, tmp_pa
     assert [path.name for path in waiting.folder.iterdir()] == ["spec.json"]
 
 
+@pytest.mark.parametrize("name", ["dataset.json", "vocabulary.json"])
+def test_damaged_words_of_an_imported_run_are_one_line(name: str, copied: Path, toy_data: Path, tmp_path: Path) -> None:
+    there, _ = import_run(copied, Ledger(tmp_path / "runs"))
+    for content in ("{}", "{", "[]"):
+        there.path(name).write_text(content)
+        opened = harness.open(there.folder, data=toy_data)
+        for use in (opened.evaluate, partial(opened.export, tmp_path / "out")):
+            with pytest.raises(HarnessError, match=name) as refused:
+                use()
+            assert "\n" not in str(refused.value)
+
+
 def test_what_cannot_be_exported_is_one_line(cell: Cell, toy_data: Path, tmp_path: Path) -> None:
     waiting = Ledger(tmp_path / "runs").add({key: value for key, value in cell.spec.items() if key != "format"})
     with pytest.raises(HarnessError, match="is waiting; accepted: a finished run"):

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.data.tokenizer import Tokens
 from harness.errors import HarnessError
-from harness.files import read_json, write_json
+from harness.files import write_json
 
 PAD, START, END, UNK, MASK = "<pad>", "<start>", "<end>", "<unk>", "<mask>"
 SPECIAL = (PAD, START, END, UNK)
@@ -91,8 +91,10 @@ def write_reading(path: Path, vocabulary: Vocabulary, tokenizer: str) -> None:
 
 def read_reading(path: Path) -> tuple[Vocabulary, str] | None:
     """The vocabulary and the tokenizer of `write_reading`; None where there is no file."""
-    table = read_json(path)
-    return None if table is None else (Vocabulary.load(path), str(table.get("tokenizer", "words")))
+    if not path.exists():
+        return None
+    vocabulary = Vocabulary.load(path)
+    return vocabulary, str(json.loads(path.read_bytes()).get("tokenizer", "words"))
 
 
 def caption_ids(tokens: Tokens, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from harness.data.cards import DatasetCard
 from harness.data.dataset import find
 from harness.data.vocabulary import Vocabulary, read_reading, write_reading
 from harness.errors import HarnessError
-from harness.files import file_sha256, read_json, whole_folder, write_atomic, write_json
+from harness.files import file_sha256, whole_folder, write_atomic, write_json
 from harness.ledger import Cell
 from harness.ledger.seal import sealed
 from harness.sharing import folder as form
@@ -82,8 +82,8 @@ def _reading(
 ) -> tuple[DatasetCard, tuple[Vocabulary, str] | None]:
     """The card of the data set, and the vocabulary and tokenizer by which the network reads captions; None where it
     brings its own."""
-    kept = read_json(cell.path(form.DATASET))  # of an imported run: its data need not be here
-    card = find(run.dataset, data)[1] if kept is None else DatasetCard.model_validate(kept)
+    kept = form.kept_card(cell)  # of an imported run: its data need not be here
+    card = kept or find(run.dataset, data)[1]
     reading = read_reading(cell.path(form.VOCABULARY))
     if reading is not None or kept is not None or run.backbone.cls.reads_pixels:
         return card, reading

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.data.cards import DatasetCard
 from harness.errors import HarnessError
 from harness.files import file_sha256, read_json
 from harness.ledger import Cell
@@ -90,6 +91,20 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(table)
     except ValidationError as error:
         raise HarnessError(f"{explain(error, where=str(path))}; {_again(folder)}") from None
+
+
+def kept_card(cell: Cell) -> DatasetCard | None:
+    """The data set's card that an exported or imported run brings; None for a run that was trained here.
+
+    Raises:
+        HarnessError: the file is damaged.
+    """
+    path = cell.path(DATASET)
+    table = read_json(path)
+    try:
+        return None if table is None else DatasetCard.model_validate(table)
+    except ValidationError as error:
+        raise HarnessError(f"{explain(error, where=str(path))}; import the run again") from None
 
 
 def _refuse_another(cell: Cell) -> None:
