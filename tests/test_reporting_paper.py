@@ -39,7 +39,7 @@ DOCUMENTS: list[tuple[Style, str, str]] = [  # what a table must fit, the docume
     ("wide", r"\documentclass[twocolumn]{article}\usepackage[textwidth=500pt,textheight=650pt]{geometry}", "plain"),
     ("rotated", r"\documentclass{article}", "plain"),
 ]  # fmt: skip
-TABULAR = re.compile(r"(\\fontsize\S+tabcolsep\}\{[\d.]+pt\})%\n(.*?)\\par\}\n", re.DOTALL)
+TABULAR = re.compile(r"(\\fontsize\S+tabcolsep\}\{[\d.]+pt\})\n(.*?)\\par\}\n", re.DOTALL)
 
 
 @pytest.fixture(scope="module")

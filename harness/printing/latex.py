@@ -48,7 +48,10 @@ def latex(
     paper = PAPERS[style]
     below = [_footnotes(footnotes or {}, cited or {}), *map(escape, notes), _papers(papers or {})]
     below = [each for each in below if each]
-    lines = sum(math.ceil(measure(each, SMALL) / paper.width) + 0.2 for each in below)
+    said = [" ".join((footnotes or {}).values()), *notes, "; ".join(papers or {})]
+    lines = (
+        sum(math.ceil(1.1 * measure(each, SMALL) / paper.width) for each in said if each) + len(footnotes or {}) // 5
+    )
     caption = 12 * math.ceil(1.1 * measure(title, SIZES[0]) / (paper.width - 100)) + 28
     layout, pages = lay_out(table, paper, caption, lines * SMALL.line + 12)
     floats = []
@@ -61,7 +64,7 @@ def latex(
             f"\\caption{{{escape(title)}{'' if first else ' (cont.)'}}}",
             *([f"\\label{{tab:{name}}}"] if first else []),
             "\\par\\smallskip",
-            f"{{{_size(layout.size.points, layout.size.line)}\\setlength{{\\tabcolsep}}{{{layout.size.gap}pt}}%",
+            f"{{{_size(layout.size.points, layout.size.line)}\\setlength{{\\tabcolsep}}{{{layout.size.gap}pt}}",
             "\\par\\smallskip\n".join("\n".join(_tabular(layout, block, groups)) + "\n" for block in layout.blocks)
             + "\\par}",
             *([_below(below)] if last and below else []),

@@ -26,6 +26,7 @@ WIDTHS = {
     for letter in letters
 }  # fmt: skip
 WIDE, TYPEWRITER, PLUS_MINUS, BOLD = 840, 525, 778, 1.15
+SCRIPT_SPACE = 0.5  # points that TeX leaves behind what stands low or high
 RULE = 6.0  # points of height, the room around it included
 SHORT = {"published": "publ.", "difference": "diff."}  # where a column is short of room
 
@@ -237,7 +238,7 @@ def break_title(title: str, width: float, size: Size) -> list[str]:
 def cell_width(value: Value, size: Size) -> float:
     """Of a value with what stands low and high beside it."""
     low = _units(value.spread) + PLUS_MINUS if value.spread else 0
-    beside = max(low, _units(value.mark)) * size.low / 1000
+    beside = max(low, _units(value.mark)) * size.low / 1000 + (SCRIPT_SPACE if low or value.mark else 0)
     return measure(value.text, size) * (BOLD if value.best else 1) + beside
 
 
