@@ -45,13 +45,18 @@ def demo_table() -> str:
     return "\n".join(line for line in format_markdown(rendered).splitlines() if line.startswith("|"))
 
 
+def cells(table: str) -> list[list[str]]:
+    """Without the marks of the bootstrap, which needs the runs' ranks, and without the widths of the columns."""
+    return [
+        [cell.strip().removesuffix(" †") for cell in line.replace("-", "").split("|")] for line in table.splitlines()
+    ]
+
+
 @pytest.mark.skipif(not MARKED.search(README), reason="README.md has no <!-- demo --> ... <!-- end of demo -->")
 def test_the_readme_s_table_is_that_of_the_committed_results() -> None:
     found = MARKED.search(README)
     assert found is not None
-    assert found[1] == demo_table(), (
-        "put in its place what `harness report demo --results reports/results/demo.json` prints"
-    )
+    assert cells(found[1]) == cells(demo_table()), "put in its place what `harness report demo` prints"
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason="no committed results of the demo")
