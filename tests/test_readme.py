@@ -66,3 +66,7 @@ def test_the_example_method_works_with_one_line_in_the_catalogue(monkeypatch: py
     values = names["OneWay"](tau=1.0).loss(torch.eye(2), None, {}, None)
     assert float(values["loss"]) == pytest.approx(float(torch.log1p(torch.exp(torch.tensor(-1.0)))))
     check_method(names["OneWay"], epochs=1, only=["resume", "memory", "batch of one", "collapsed scores"], tau=0.1)
+
+
+def test_it_is_short() -> None:
+    assert len(README.split()) <= 1700
