@@ -57,6 +57,7 @@ class Paper:
     height: float
 
 
+MARGIN = 1.0  # pt, for what the estimate of a width leaves out
 PAPERS: dict[Style, Paper] = {
     "narrow": Paper("table", 345, 550),  # the text of article at 10 pt on letter paper
     "wide": Paper("table*", 397, 550),  # the text of NeurIPS; less than both columns of the conferences that have two
@@ -176,7 +177,7 @@ def lay_out(table: Table, paper: Paper, caption: float, notes: float) -> tuple[L
     layouts: list[Layout] = []
     for count in range(1, max(1, len(list_units(table))) + 1):
         layouts = [*_layouts(table, count, paper.width)]
-        fitting = [each for each in layouts if each.width <= paper.width]
+        fitting = [each for each in layouts if each.width <= paper.width - MARGIN]
         if fitting:
             break
     else:
