@@ -133,7 +133,7 @@ def test_groups_decide_what_is_held_against_what(tmp_path: Path) -> None:
 def test_every_format_carries_the_mark(tmp_path: Path) -> None:
     rendered = judged(tmp_path, {"triplet": 0.795, "crcl": 0.8})
     files = {file.suffix: file for file in write_files(rendered, tmp_path / "out")}
-    assert r"477.0\,{\scriptsize$\pm$0.0}$^\dagger$" in files[".tex"].read_text()
+    assert r"477.0$_{\pm0.0}^{\dagger}$" in files[".tex"].read_text()
     lines = list(csv.DictReader(files[".csv"].read_text().splitlines()))
     at = {(line["noise.rate"], line["method"], line["metric"]): line for line in lines}
     assert float(at["0.4", "triplet", "rsum"]["p_against_best"]) >= 0.05
