@@ -77,7 +77,7 @@ def test_other_samplers_and_importance(tmp_path: Path) -> None:
     sweep = load_sweep(write(tmp_path, space), trials=24)
     work(sweep, tmp_path / "tpe", 9)
     study = Study(sweep, tmp_path / "tpe")
-    assert study.importance() == ({}, "not judged: 9 finished trials; PED-ANOVA needs 10 or more")
+    assert study.importance() == ({}, "not judged: 9 trials finished; PED-ANOVA needs 10 or more")
     study.close()
     work(sweep, tmp_path / "tpe", 99)
     study = Study(sweep, tmp_path / "tpe")

@@ -26,7 +26,7 @@ def write_page(
     title: str = "",
     figures_alone: bool = False,
 ) -> Path:
-    """Write `out/index.html`: one file that asks for no other, the same bytes for the same reports and runs.
+    """Write `out/NAME.html`: one file that asks for no other, the same bytes for the same reports and runs.
 
     Finished reports come first, and the others fold into a line each. A report that is alone is the page.
 
@@ -54,7 +54,7 @@ def write_page(
         links=links,
     )
     out.mkdir(parents=True, exist_ok=True)
-    file = out / "index.html"
+    file = out / f"{name}.html"
     write_atomic(file, text.encode())
     return file
 
