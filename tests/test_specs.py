@@ -60,7 +60,8 @@ def test_every_smoke_grid_fits_the_embedded_benchmark(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(declarations("reports")))
 def test_every_report_renders_with_nothing_trained(name: str, tmp_path: Path) -> None:
     text, files = write_report(name, runs=tmp_path / "runs", out=tmp_path / "out")
-    assert {file.suffix for file in files} == {".md", ".tex", ".csv", ".json", ".bib", ".png", ".svg", ".pdf"}
+    written = {".md", ".tex", ".csv", ".json", ".png", ".svg", ".pdf"}
+    assert {file.suffix for file in files} - {".bib"} == written  # what names no paper needs no .bib
     assert all(file.stat().st_size for file in files)
     assert "harness run" in text or "harness sweep" in text  # the command that trains what is missing
 
