@@ -17,9 +17,8 @@ import torch
 from harness.data import layout
 from harness.distributed import joined, rank
 from harness.ledger import Ledger
+from harness.training import work
 from harness.training.machine import Machine
-
-work = sys.modules["harness.training.work"]  # the module, behind its function of the same name
 
 
 def main(runs: Path, data: Path) -> None:

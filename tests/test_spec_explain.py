@@ -10,7 +10,7 @@ from pydantic_core._pydantic_core import list_all_errors
 
 from harness.api.training import How
 from harness.data.cards import DatasetCard
-from harness.grids.grid import _File
+from harness.grids.load import _File
 from harness.ledger import schema
 from harness.reporting.declaration import KINDS as FIGURES
 from harness.reporting.declaration import PublishedTable, Report

@@ -15,7 +15,7 @@ from tracking_toys import finish, make_cell, result, row
 from harness.backbones import Backbone
 from harness.backbones.weights import save_networks
 from harness.cli.sync import command as sync
-from harness.data.vocabulary import Vocabulary
+from harness.data.vocabulary import Vocabulary, write_reading
 from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.reporting.shown import EXTRAS
@@ -37,7 +37,7 @@ def trained(runs: Path, networks: list[Backbone], *, vocabulary: bool = True, **
     cell.append_row({**row(0), "system": {"process_cpu_percentage": 99.5}})
     save_networks(cell.path("model.safetensors"), networks)
     if vocabulary:
-        cell.path("vocabulary.json").write_text(json.dumps({"tokenizer": "words", "words": SPELLED}))
+        write_reading(cell.path("vocabulary.json"), Vocabulary(SPELLED), "words")
     finish(cell, result())
     return cell
 
@@ -179,7 +179,7 @@ def test_sync_makes_all_of_it_again(store: Store, runs: Path) -> None:
     mirror_cell(store, cell)
     first = run_of(store, cell).info.run_id
     done = CliRunner().invoke(sync, ["--runs", str(runs), "--rebuild"], catch_exceptions=False)
-    assert "1 cells rebuilt" in done.output
+    assert "1 cell rebuilt" in done.output
     again = open_store(None, runs)
     assert run_of(again, cell).info.run_id != first
     assert len(again.client.search_logged_models([run_of(again, cell).info.experiment_id])) == 1

@@ -13,7 +13,7 @@ from harness.training.memory import keep_freed_memory
 
 if {keep}:
     assert keep_freed_memory()
-for _ in range(2):  # the first round takes the memory, with or without
+for _ in range(8):  # the first rounds take the memory, with or without: how many depends on what is loaded
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(4):
         torch.ones(16_000_000)
