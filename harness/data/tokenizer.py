@@ -158,6 +158,8 @@ def _kept(path: Path) -> Tokens | None:
             return Tokens(words, stored["codes"], stored["offsets"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+    except SystemError:  # of Python 3.11, when several threads parse at once, as numpy does a header
+        return None
 
 
 def _store(tokens: Tokens, path: Path) -> None:
