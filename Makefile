@@ -38,7 +38,7 @@ $(VENV)/.ready: $(VENV)/.demo
 	$(PIP) '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table and figure: about 15 minutes
+demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table, figure and page: minutes
 	$(BIN)/harness run demo --jobs $(JOBS) $(ARGS)
 	$(BIN)/harness report demo
 
