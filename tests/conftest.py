@@ -9,6 +9,7 @@ import torch  # noqa: F401 (first: what is kept between commands is left alone b
 from synthetic import write_dataset
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ["HARNESS_MIRROR"] = "none"  # MLflow costs a launcher 4 s, as much as all else in a test; see `mirrored`
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +34,13 @@ def workplace(tmp_path: Path, toy_data: Path) -> Path:
     """A folder to run the command line in, with `toy` among its data."""
     (tmp_path / "data").symlink_to(toy_data)
     return tmp_path
+
+
+@pytest.fixture
+def mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Launchers show their runs in MLflow, beside the runs, as they do for a user."""
+    for name in ("HARNESS_MIRROR", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

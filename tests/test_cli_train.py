@@ -16,11 +16,11 @@ RUN = (
 )  # fmt: skip
 
 
+@pytest.mark.usefixtures("mirrored")
 def test_a_run_needs_no_file(workplace: Path) -> None:
     import mlflow
 
-    place = {"cwd": workplace, "MLFLOW_TRACKING_URI": ""}
-    ran = harness(*RUN, **place)
+    ran = harness(*RUN, cwd=workplace)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "noise caption_level at rate 0.4, backbone vse_infinity; " in ran.stdout
     assert "train: 1 of 1 cell done, 0 failed" in ran.stdout
@@ -32,7 +32,7 @@ def test_a_run_needs_no_file(workplace: Path) -> None:
         "backbone.word_dim": 8,
     }  # fmt: skip
     written = cell.path("result.json").read_bytes()
-    assert harness(*RUN, **place).returncode == 0
+    assert harness(*RUN, cwd=workplace).returncode == 0
     assert cell.path("result.json").read_bytes() == written
     client = mlflow.MlflowClient(f"sqlite:///{workplace / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("train")

@@ -39,17 +39,11 @@ def cluster() -> Iterator[RayCluster]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One tracking store for all tests: to make one takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path, store: str) -> dict[str, Any]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> dict[str, Any]:
     """What each cell of FOUR comes to in a pool of local processes."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "data").symlink_to(toy_data)
-    ran = harness("run", write_grid(folder, FOUR), "--jobs", 2, cwd=folder, MLFLOW_TRACKING_URI=store)
+    ran = harness("run", write_grid(folder, FOUR), "--jobs", 2, cwd=folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return {cell.name: outcome(cell) for cell in Ledger(folder / "runs").cells()}
 
@@ -57,9 +51,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path, store:
 class Workplace:
     """A folder with the toy data and a grid, and `harness` in it, its workers on a cluster."""
 
-    def __init__(self, folder: Path, cluster: RayCluster, store: str) -> None:
+    def __init__(self, folder: Path, cluster: RayCluster) -> None:
         self.folder, self.cluster = folder, cluster
-        self.environment = {**cluster.environment, "MLFLOW_TRACKING_URI": store}
+        self.environment = cluster.environment
         self.settings()
 
     def settings(self, **settings: object) -> None:
@@ -107,9 +101,9 @@ class Workplace:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, toy_data: Path, cluster: RayCluster, store: str) -> Workplace:
+def workplace(tmp_path: Path, toy_data: Path, cluster: RayCluster) -> Workplace:
     (tmp_path / "data").symlink_to(toy_data)
-    return Workplace(tmp_path, cluster, store)
+    return Workplace(tmp_path, cluster)
 
 
 def wait_for(happened: Callable[[], object], otherwise: Callable[[], object], seconds: float = 90) -> None:

@@ -96,10 +96,8 @@ def nodes(cluster: Cluster) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patch, running_cluster() as cluster:
-        store = tmp_path_factory.mktemp("store") / "mlflow.db"  # of all launchers: to make one takes seconds
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+def slurm() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
         yield cluster
 
 

@@ -43,10 +43,11 @@ run.schedule.lr = 1e30
 """
 
 
+@pytest.mark.usefixtures("mirrored")
 def test_two_launchers_train_each_cell_once(workplace: Path) -> None:
     grid = write_grid(workplace, FOUR)
     command = [sys.executable, "-m", "harness", "run", str(grid), "--jobs", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": ""}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     both = [
         subprocess.Popen(command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         for _ in range(2)

@@ -21,7 +21,7 @@ from harness.search import load_sweep, outcome, read_sweep
 from harness.training.machine import Machine
 from harness.training.work import work
 
-ENVIRONMENT = {"MLFLOW_TRACKING_URI": "", "COLUMNS": "200"}
+ENVIRONMENT = {"COLUMNS": "200"}
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def workplace(tmp_path: Path, toy_data: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("mirrored")
 def test_a_killed_sweep_continues_and_scores_its_winner_once(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = write(workplace, rest="\n[confirm]\nseeds = [0, 1]")
     ledger = Ledger(workplace / "runs")

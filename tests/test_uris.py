@@ -47,6 +47,7 @@ def test_no_password_is_shown(word: str) -> None:
     assert word not in said
 
 
+@pytest.mark.usefixtures("mirrored")
 def test_it_is_in_no_output(tmp_path: Path, toy_data: Path) -> None:
     (tmp_path / "data").symlink_to(toy_data)
     write_grid(tmp_path, "[axes.method.infonce]\nmethod.name = 'infonce'\nschedule.epochs = 1")

@@ -38,8 +38,7 @@ def run_grid(
     profile: Path | None = None,
     budget: float | None = None,
     retrain: bool = False,
-    mirrors: Sequence[str] = (),
-    mirror: bool = True,
+    mirrors: Sequence[str] = ("mlflow",),
     machine: dict[str, Any],
 ) -> Ran:
     """Train the cells of a grid and score its ensembles, with progress on the terminal and every run in MLflow.
@@ -54,8 +53,7 @@ def run_grid(
         profile: settings of the launchers.
         budget: seconds until the workers are stopped after a checkpoint. None: until all is done.
         retrain: train again the finished cells that are of other data or code than now.
-        mirrors: where runs are shown beside MLflow: "tensorboard", "wandb".
-        mirror: show the runs anywhere.
+        mirrors: where the runs are shown: "mlflow", "tensorboard", "wandb".
         machine: keywords of `Machine`, for the workers.
 
     Raises:
@@ -74,7 +72,7 @@ def run_grid(
     here = machine if launcher == "local" else {**machine, "device": "auto"}
     _refuse_missing(here)
     engine = open_engine(launcher, jobs, profile)
-    kept = Mirror(runs, targets=("mlflow", *mirrors) if mirror else (), grid=grid.name, extras=EXTRAS)
+    kept = Mirror(runs, targets=mirrors, grid=grid.name, extras=EXTRAS)
     prepare_data(grid.cells, data)
     ledger, now = Ledger(runs), DataNow(data)
     known = [ledger.cell(cell.fingerprint) for cell in grid.cells]

@@ -42,6 +42,7 @@ class How(Machine, total=False):
     launcher: Literal["local", "slurm", "ray"]  # processes here, Slurm jobs, a Ray cluster; "local"
     profile: Path | None  # TOML file with settings of the launchers
     budget: Annotated[float, Field(gt=0)] | None  # seconds until the workers stop after a checkpoint
+    mirrors: list[Literal["mlflow", "tensorboard", "wandb"]]  # where the runs are shown; ["mlflow"]
     retrain: bool  # train again what is finished, but on other data or code than now; False
 
 

@@ -123,7 +123,7 @@ def measure(plan: Plan) -> Measured:
         counts = step_flops(trainer.networks[0].backbone, plan.sizes.regions, drawn.lengths.tolist())
         before = matmul_rate(plan.machine, device, side=side)
         resident.reset_peak()
-        before = resident.resident()
+        start = resident.resident()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with suppress(_Enough):
@@ -133,7 +133,7 @@ def measure(plan: Plan) -> Measured:
         wait_seconds=clock.waits,
         matmul_before=before,
         matmul_after=matmul_rate(plan.machine, device, side=side),
-        peak_bytes=clock.allocated or clock.peak - before,
+        peak_bytes=clock.allocated or clock.peak - start,
         resident_bytes=clock.peak,
         model_gflop=counts.total / 1e9,
         operations=clock.profiler.operations(plan.operations),

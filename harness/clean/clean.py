@@ -236,7 +236,7 @@ def _run(task: Task, name: str, table: dict[str, Any], copies: Sequence[Copy], w
     write_atomic(path, to_toml(grid).encode())
     ran = run_grid(
         load_grid(path), runs=work / "runs", data=work / "data", jobs=task.jobs or os.cpu_count() or 1,
-        budget=task.budget, mirror=False, machine={"device": task.device},
+        budget=task.budget, mirrors=(), machine={"device": task.device},
     )  # fmt: skip
     for cell in ran.failed:
         why = (cell.failure() or {}).get("error", cell.state())

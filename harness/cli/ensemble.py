@@ -13,7 +13,7 @@ from harness.cli import options
 @options.data
 @options.mirrors
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def command(members: tuple[str, ...], runs: Path, data: Path, mirrors: tuple[str, ...], device: str) -> None:
+def command(members: tuple[str, ...], runs: Path, data: Path, mirrors: list[str], device: str) -> None:
     """Score the mean similarity of finished runs (SGRAF = SAF + SGR) on their test split, and keep it in the ledger.
 
     The runs must share dataset, noise, method, schedule and seed, and differ in the backbone. The result is a cell of
@@ -28,7 +28,7 @@ def command(members: tuple[str, ...], runs: Path, data: Path, mirrors: tuple[str
 
     if len(members) < 2:
         raise HarnessError("harness ensemble: one run is no ensemble; name two or more finished runs")
-    ledger, mirror = Ledger(runs), Mirror(runs, targets=("mlflow", *mirrors), extras=EXTRAS)
+    ledger, mirror = Ledger(runs), Mirror(runs, targets=mirrors, extras=EXTRAS)
     cell = score_ensemble([ledger.find(word) for word in members], ledger, data, Machine(device))
     for protocol, metrics in (cell.result() or {})["test"].items():
         recalls = "  ".join(f"{key} {metrics[key]:.1f}" for key in metrics if "_r" in key)

@@ -58,9 +58,22 @@ storage = click.option(
     "--storage", metavar="URL", envvar="HARNESS_STORAGE",
     help="The database of a sweep's study (HARNESS_STORAGE).  [default: a journal file in runs/sweeps/NAME]",
 )  # fmt: skip
+
+
+def _targets(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> list[str]:
+    """MLflow and what was named, or nothing at all."""
+    if "none" not in given:
+        return list(dict.fromkeys(("mlflow", *given)))
+    if set(given) == {"none"}:
+        return []
+    others = " ".join(name for name in given if name != "none")
+    raise click.BadParameter(f"none stands alone: name it without {others}")
+
+
 mirrors = click.option(
-    "--mirror", "mirrors", multiple=True, type=click.Choice(["tensorboard", "wandb"]), envvar="HARNESS_MIRROR",
-    help="Show the runs there too, beside MLflow (HARNESS_MIRROR, names with spaces between). May be repeated.",
+    "--mirror", "mirrors", multiple=True, type=click.Choice(["tensorboard", "wandb", "none"]), callback=_targets,
+    envvar="HARNESS_MIRROR", help="Show the runs there too, beside MLflow (HARNESS_MIRROR, names with spaces between). "
+    "May be repeated. `none`: not in MLflow either; `harness sync` shows them later.",
 )  # fmt: skip
 
 

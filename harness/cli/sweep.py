@@ -38,7 +38,7 @@ def command(
     trials: int | None,
     storage: str | None,
     retrain: bool,
-    mirrors: tuple[str, ...],
+    mirrors: list[str],
     machine: dict[str, Any],
 ) -> None:
     """Search the space of SWEEP (a name in sweeps/ or a .toml file) for the best dev score.
@@ -81,7 +81,7 @@ def command(
     if why and retrain:
         print(f"again   {sweep.name} was begun on {why}; what there was is in {set_aside_sweep(folder)}")
     extras = replace(EXTRAS, sweep_figures=lambda at: _draw(sweep.title, at))
-    mirror = Mirror(runs, targets=("mlflow", *mirrors), grid=sweep.name, extras=extras, sweep=folder)
+    mirror = Mirror(runs, targets=mirrors, grid=sweep.name, extras=extras, sweep=folder)
     study = Study(sweep, folder, storage, state=state)
     try:
         search = Launcher(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option("--rebuild", is_flag=True, help="Delete the runs in the mirrors first and log them anew.")
 @options.mirrors
-def command(runs: Path, store: str | None, rebuild: bool, mirrors: tuple[str, ...]) -> None:
+def command(runs: Path, store: str | None, rebuild: bool, mirrors: list[str]) -> None:
     """Show in MLflow, and in each --mirror, what the cell folders have and it lacks: a server was down, or runs were
     copied here.
 
@@ -35,7 +35,7 @@ def command(runs: Path, store: str | None, rebuild: bool, mirrors: tuple[str, ..
     if not list(Ledger(runs).cells()):
         print(f"{runs}: no runs yet; `harness run demo` makes some")
         return
-    for name in dict.fromkeys(("mlflow", *mirrors)):
+    for name in mirrors or ["mlflow"]:  # HARNESS_MIRROR=none is about runs that train
         with closing(opener(name, runs, uri=store, extras=EXTRAS)()) as target:
             _sync(runs, target, rebuild)
     for cell in Ledger(runs).cells():

@@ -4,10 +4,13 @@ import gc
 import logging
 import os
 import sqlite3
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -18,6 +21,7 @@ from filelock import FileLock
 
 from harness.errors import HarnessError
 from harness.files import write_atomic
+from harness.kept import keep
 from harness.tracking.records import LARGEST_BATCH, Point
 from harness.uris import hide, shown
 
@@ -97,7 +101,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def open_store(uri: str | None, runs: Path) -> Store:
-    """Open the tracking store; an SQLite one is made if it is not there yet (about 5 s, once).
+    """Open the tracking store; an SQLite one is made if it is not there yet.
 
     Several processes may do so at once, and any may be killed: the tables are made elsewhere, under a file lock, and
     put in place whole, because MLflow's migration leaves a broken file when two run it together or one is stopped. In
@@ -130,7 +134,12 @@ def open_store(uri: str | None, runs: Path) -> Store:
 
 
 def _fresh_store() -> bytes:
-    """An SQLite file with MLflow's tables."""
+    """An SQLite file with MLflow's tables; making them takes seconds, so the file is kept for the next folder of runs."""
+    packed: str = keep("mlflow_store", version("mlflow"), lambda: b64encode(zlib.compress(_make_store())).decode())
+    return zlib.decompress(b64decode(packed))
+
+
+def _make_store() -> bytes:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "fresh.db"
         mlflow().MlflowClient(f"{SQLITE}{file}").delete_experiment("0")  # "Default", in which nothing is ever logged
