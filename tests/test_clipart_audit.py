@@ -11,7 +11,7 @@ from harness.data.build import clipart
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "reports" / "results" / "clipart_audit.csv"
 COLUMNS = ["id", "title", "drawn", "rank", "rank_infonce", "score", "noticed", "verdict", "reason"]
-SIZES = {"lowest": 200, "infonce": 200, "random": 100, "noticed": 100}
+SIZES = {"lowest": 200, "infonce": 200, "random": 100, "noticed": 100, "characters": 77}
 Rows = list[dict[str, str]]
 
 
@@ -57,6 +57,7 @@ def test_the_table_of_the_page_is_counted_from_the_file(rows: Rows) -> None:
         **{f"ranks {low + 1} to {low + 50}": between("rank", low) for low in range(0, 200, 50)},
         "InfoNCE, lowest 200": drawn(rows, "infonce"),
         "random, of all others": drawn(rows, "random"),
+        "dropped with --tokenizer characters": drawn(rows, "characters"),
         "noticed: boilerplate caption": [row for row in noticed if row["noticed"] == "boilerplate caption"],
         "noticed: blank picture": [row for row in noticed if row["noticed"] == "blank picture"],
     }
