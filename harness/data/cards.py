@@ -215,6 +215,17 @@ CARDS: dict[str, DatasetCard] = {
             licence="GPL-2",
             if_missing="run `harness data build stamps`",
         ),
+        DatasetCard(
+            name="clipart",
+            folder="clipart",
+            title="Open Clip Art: drawings with their authors' titles, noisy as found",
+            images={"train": None, "dev": None, "test": None},
+            captions_per_image=1,
+            noise="real",
+            source="Debian's openclipart-png and openclipart-svg",
+            licence="public domain",
+            if_missing="run `harness data build clipart`",
+        ),
     )
 }
 
