@@ -126,7 +126,7 @@ def build_clips(
                 vectors = write_runs(folder / f"{split}_ims.npy", encoded(list(clips.values()), encoder, pool))
             say(f"{split}: {count:,} videos, {len(clips):,} clips, {vectors:,} frames")
         _card(videos, encoder).write(folder)
-        write_json(folder / SETTINGS, {"of": NAME, "videos": dict(videos), "weights": encoder.digest()})
+        write_json(folder / SETTINGS, {"videos": dict(videos), "encoder": encoder.name, "weights": encoder.digest()})
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
