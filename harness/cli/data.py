@@ -16,7 +16,7 @@ def command() -> None:
 
 
 @command.command("build")
-@click.argument("name", required=False, metavar="[twemoji|speech|stamps|clipart]")
+@click.argument("name", required=False, metavar="[twemoji|speech|stamps|clipart|clips]")
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -96,29 +96,37 @@ def build(
 ) -> None:
     """Build a data set from your own pictures and captions, or an embedded one: twemoji; speech, the same names spoken
     by espeak-ng; stamps, Tux Paint's pictures with their recorded descriptions; clipart, drawings with their authors'
-    titles, wrong ones among them.
+    titles, wrong ones among them; clips, videos of emoji that move.
 
     If a build was interrupted, run the same command again to continue it.
     """
-    from harness.data.build import Recipe, build_clipart, build_dataset, build_speech, build_stamps, build_twemoji
+    from harness.data.build import (
+        Recipe,
+        build_clipart,
+        build_clips,
+        build_dataset,
+        build_speech,
+        build_stamps,
+        build_twemoji,
+    )
     from harness.data.build.twemoji import RECIPE
 
     given = {name: value for name, value in recipe.items() if value is not None}
     sources = {"--images": images, "--captions": captions, "--out": out}
-    fixed = {"speech": build_speech, "stamps": build_stamps, "clipart": build_clipart}
+    made = {"speech": build_speech, "stamps": build_stamps, "clipart": build_clipart, "clips": build_clips}
     if name is not None:
-        if name not in ("twemoji", *fixed):
+        if name not in ("twemoji", *made):
             raise HarnessError(
-                f"data build {name}: unknown; accepted: twemoji, {', '.join(fixed)}, or --images, --captions and --out"
+                f"data build {name}: unknown; accepted: {', '.join(('twemoji', *made))}; or --images, --captions, --out"
             )
-        own = {f"--{option.replace('_', '-')}": value for option, value in given.items()} if name in fixed else {}
+        own = {f"--{option.replace('_', '-')}": value for option, value in given.items()} if name in made else {}
         options_given = sources | {"--recordings": recordings} | own
         if refused := [option for option, value in options_given.items() if value is not None]:
             raise HarnessError(
                 f"data build {name}: does not take {', '.join(refused)}; it is built in --data, here {data}"
             )
-        if name in fixed:
-            fixed[name](data, overwrite=overwrite, say=click.echo)
+        if name in made:
+            made[name](data, overwrite=overwrite, say=click.echo)
             return
         build_twemoji(data, replace(RECIPE, **given), overwrite=overwrite, say=click.echo)  # type: ignore[arg-type]
         return

