@@ -91,7 +91,7 @@ def test_the_trainers_own_steps_are_timed(backbone: str, recompute: bool) -> Non
     assert len(one.operations) == 4
     assert [o.seconds for o in one.operations] == sorted((o.seconds for o in one.operations), reverse=True)
     assert 0 < one.operations[0].share < 1
-    assert one.matmul > 0
+    assert all(0 < rate < 1e5 for rate in (one.matmul_before, one.matmul_after))  # GFLOP/s of a machine that exists
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "zero_shot"])  # which trains nothing

@@ -5,7 +5,7 @@ import pytest
 import torch
 from synthetic import write_dataset
 
-from harness.data import Dataset, open_dataset
+from harness.data import Dataset, layout, open_dataset
 from harness.data.batches import PairReader
 from harness.errors import HarnessError
 
@@ -45,7 +45,6 @@ def test_pairs_that_do_not_fit_are_named(dataset: Dataset) -> None:
 
 def test_memory_stays_small_over_a_large_file(tmp_path: Path) -> None:
     """Random rows of a sparse 1.2 GB file, two epochs of them: resident memory does not grow by the file."""
-    from harness.data import layout
 
     path = tmp_path / "train_ims.npy"
     np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(4000, 36, 2048))  # sparse: takes no disk space
@@ -67,3 +66,13 @@ def resident_mb() -> float:
         pytest.skip("resident memory is read from /proc")
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
+
+
+def test_float16_is_converted_as_numpy_does(tmp_path: Path) -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    rows = np.concatenate([finite, finite[::-1]]).reshape(2, 1, -1)  # rows longer than a part
+    np.save(tmp_path / "rows.npy", rows)
+    read = layout.gather(np.load(tmp_path / "rows.npy", mmap_mode="r"), np.array([1, 0]))
+    np.testing.assert_array_equal(read, rows[::-1].astype(np.float32))
+    assert (np.signbit(read) == np.signbit(rows[::-1])).all()

@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import resource
 import torch
-from harness.training.memory import keep_freed_memory
+from harness.memory import keep_freed_memory
 
 if {keep}:
     assert keep_freed_memory()

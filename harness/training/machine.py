@@ -17,7 +17,7 @@ import torch
 from harness import __version__
 from harness.distributed import world
 from harness.errors import HarnessError
-from harness.training.memory import keep_freed_memory
+from harness.memory import keep_freed_memory
 from harness.uris import shown
 
 Precision = Literal["float32", "tf32", "bf16"]
