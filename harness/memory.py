@@ -1,4 +1,4 @@
-"""Memory that a step frees stays with the process, for the next step to use."""
+"""Memory that a step or an encoder frees stays with the process, for the next one to use."""
 
 import ctypes
 import platform

@@ -54,6 +54,7 @@ LEVELS: list[dict[str, str]] = [
         "errors": "The one exception for what a user can mend.",
         "uris": "Addresses of stores as they may be shown: without passwords.",
         "compiling": "What torch.compile leaves alone.",
+        "memory": "Memory that is freed stays with the process.",
     },
 ]
 REASONS = {

@@ -16,10 +16,11 @@ from toy import CRCL, wait_for, write_grid
 from tracking_toys import finish, hold, make_cell, result, row
 
 from harness.cli.run import command as run
+from harness.cli.sync import command as sync
 from harness.errors import HarnessError
-from harness.ledger import Cell
+from harness.ledger import Cell, Ledger
 from harness.reporting.shown import EXTRAS
-from harness.tracking import TARGETS, Mirror, Target, opener
+from harness.tracking import TARGETS, Mirror, Target, open_store, opener
 
 Points = dict[str, list[tuple[int, float]]]
 OPTIONAL = [name for name in TARGETS if name != "mlflow"]
@@ -210,8 +211,6 @@ def test_a_failed_mirror_leaves_the_others_alone(runs: Path, monkeypatch: pytest
     assert mirror.complaint is not None
     assert "harness sync --mirror tensorboard" in mirror.complaint
     assert "\n" not in mirror.complaint
-    from harness.tracking import open_store
-
     assert open_store(None, runs).find_run("toy", cell.fingerprint) is not None
 
 
@@ -237,3 +236,23 @@ def test_what_is_not_there_is_not_mirrored(runs: Path) -> None:
         opened(name, runs).mirror(cell, "toy")
     assert not (runs.parent / "tensorboard").exists()
     assert not list((runs.parent).glob("wandb/offline-run-*"))
+
+
+def test_none_shows_a_run_nowhere_until_it_is_synced(
+    workplace: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    where = ["--runs", str(workplace / "runs")]
+    said = CliRunner().invoke(run, [str(write_grid(workplace, CRCL)), "--mirror", "none", "--mirror", "wandb"])
+    assert said.exit_code == 2
+    assert "none stands alone: name it without wandb" in said.output
+    data = ["--data", str(workplace / "data")]
+    ran = CliRunner().invoke(run, [str(workplace / "toy.toml"), *where, *data, "--mirror", "none"])
+    assert ran.exit_code == 0, ran.output
+    assert not (workplace / "mlflow.db").exists()
+    shutil.copy(migrated, workplace / "mlflow.db")
+    assert CliRunner().invoke(sync, where, catch_exceptions=False).exit_code == 0  # whatever HARNESS_MIRROR says
+    [cell] = Ledger(workplace / "runs").cells()
+    found = open_store(None, workplace / "runs").find_run("toy", cell.fingerprint)
+    assert found is not None
+    assert found.info.status == "FINISHED"
