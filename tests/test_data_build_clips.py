@@ -156,4 +156,4 @@ def test_the_command_takes_no_recipe(tmp_path: Path) -> None:
     assert isinstance(ran.exception, HarnessError)
     assert "data build clips: does not take --regions" in str(ran.exception)
     ran = CliRunner().invoke(group, ["data", "build", "clps", "--data", str(tmp_path)])
-    assert "accepted: twemoji, speech, stamps, clips; or --images" in str(ran.exception)
+    assert "accepted: twemoji, speech, stamps, clipart, clips; or --images" in str(ran.exception)

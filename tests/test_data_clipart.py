@@ -100,7 +100,9 @@ def test_without_the_pictures_there_is_one_clear_line(tmp_path: Path, monkeypatc
     ran = CliRunner().invoke(group, ["data", "build", "clipart", "--pixels", "64", "--data", str(tmp_path)])
     assert "data build clipart: does not take --pixels" in str(ran.exception)
     ran = CliRunner().invoke(group, ["data", "build", "pictures", "--data", str(tmp_path)])
-    assert "data build pictures: unknown; accepted: twemoji, speech, stamps, clipart, or --images" in str(ran.exception)
+    assert "data build pictures: unknown; accepted: twemoji, speech, stamps, clipart, clips; or --images" in str(
+        ran.exception
+    )
 
 
 @pytest.mark.skipif(not (clipart.PLACE / "svg").is_dir(), reason="Debian's openclipart-svg is not here")
