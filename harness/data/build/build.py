@@ -1,11 +1,12 @@
 """From pictures and captions to a dataset folder in the field's layout: features, captions, names, card."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -22,7 +23,7 @@ from harness.data.cards import DatasetCard, known_card
 from harness.data.formats import CaptionFile, read_captions
 from harness.data.tokenizer import WORDS, splitter
 from harness.errors import HarnessError
-from harness.files import link_or_copy, read_json
+from harness.files import link_or_copy, read_json, write_json
 
 Say = Callable[[str], None]
 
@@ -184,6 +185,29 @@ def hold_build(out: Path, *, wait: bool) -> Iterator[None]:
         raise HarnessError(
             f"{out}: another process is building it; wait for it, or stop it and run this command again"
         ) from None
+
+
+def build_whole(
+    out: Path, make: Callable[[Path], dict[str, Any]], *, overwrite: bool = False, say: Say = say_nothing
+) -> Path:
+    """A data set made in one go: `make` fills `OUT.partial`, which becomes `out`; another process is waited for.
+
+    Args:
+        out: the folder; one that is built stays as it is, unless it is to be written over.
+        make: what fills an empty or half filled folder, and gives what its build.json says.
+    """
+    out = out.absolute()
+    with hold_build(out, wait=True):
+        if (out / SETTINGS).is_file() and not overwrite:
+            say(f"{out}: already built, nothing to do")
+            return out
+        folder = out.with_name(f"{out.name}.partial")
+        folder.mkdir(exist_ok=True)
+        write_json(folder / SETTINGS, make(folder))
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    return out
 
 
 def _build(

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.data.formats import CaptionFile, Row
 from harness.errors import HarnessError
+from harness.seeds import rng_for
 
 SPLITS = ("train", "dev", "test")
 _TENTHS = {0: "dev", 1: "test"}  # of the images, by a hash of their names, where no row says a split
@@ -35,6 +36,13 @@ class Manifest:
     captions_per_image: int | None
     test_from: str | None = None
     notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def shuffled(cls, name: str, items: Sequence[Item], held_out: int, captions_per_image: int) -> "Manifest":
+        """Dev and test of `held_out` items each, the rest as train, dealt by a seed of the data set's name."""
+        dealt = [items[i] for i in rng_for(name, "split").permutation(len(items))]
+        dev, test, train = dealt[:held_out], dealt[held_out : 2 * held_out], dealt[2 * held_out :]
+        return cls({"train": train, "dev": dev, "test": test}, captions_per_image)
 
     def items(self) -> Iterator[Item]:
         """All items in the order in which features are written."""

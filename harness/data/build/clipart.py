@@ -20,7 +20,6 @@ from harness.data.build.pictures import Pictures
 from harness.data.cards import DatasetCard
 from harness.errors import HarnessError
 from harness.files import write_atomic
-from harness.seeds import rng_for
 
 NAME = "clipart"
 PLACE = Path("/usr/share/openclipart")  # with the folders png and svg
@@ -54,8 +53,7 @@ def build_clipart(
             f"data build {NAME}: {len(items)} pictures with titles in {place}; accepted: those of Open Clip Art: "
             "apt-get install --no-install-recommends openclipart-png openclipart-svg"
         )
-    shuffled = [items[i] for i in rng_for(NAME, "split").permutation(len(items))]
-    splits = {"train": shuffled[2 * held_out :], "dev": shuffled[:held_out], "test": shuffled[held_out : 2 * held_out]}
+    manifest = Manifest.shuffled(NAME, items, held_out, 1)
     card = DatasetCard(
         name=NAME,
         folder=NAME,
@@ -65,11 +63,11 @@ def build_clipart(
         licence="public domain",
         if_missing=f"run `harness data build {NAME}`",
     )
-    out = build_manifest(Manifest(splits, 1), pictures, root / NAME, recipe, card, overwrite=overwrite, say=say)
+    out = build_manifest(manifest, pictures, root / NAME, recipe, card, overwrite=overwrite, say=say)
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["image", "split", "caption"])
-    rows.writerows((item.image, split, *item.captions) for split, of_split in splits.items() for item in of_split)
+    rows.writerows((item.image, split, *item.captions) for split, its in manifest.splits.items() for item in its)
     write_atomic(out / CAPTIONS, table.getvalue().encode())
     return out
 

@@ -6,7 +6,6 @@ or the motion: a caption that belongs to a neighbouring clip is half right, as i
 through the same places, and growing and shrinking through the same sizes: the order of the frames tells them apart.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,15 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.data.build.build import Say, hold_build, say_nothing
+from harness.data.build.build import Say, build_whole, say_nothing
 from harness.data.build.encode import ahead, one_core_each
 from harness.data.build.encoders import EFFICIENTNET_LITE0, Encoder, open_encoder
-from harness.data.build.store import SETTINGS
 from harness.data.build.twemoji import picture_folder, twemoji_manifest
 from harness.data.cards import DatasetCard
 from harness.data.runs import write_runs
 from harness.extras import require
-from harness.files import write_atomic, write_json
+from harness.files import write_atomic
 from harness.seeds import rng_for
 
 NAME = "clips"
@@ -105,13 +103,8 @@ def build_clips(
     Raises:
         HarnessError: a package is missing, or the disk is full.
     """
-    out = (root / NAME).absolute()
-    with hold_build(out, wait=True):
-        if (out / SETTINGS).is_file() and not overwrite:
-            say(f"{out}: already built, nothing to do")
-            return out
-        folder = out.with_name(f"{NAME}.partial")
-        folder.mkdir(exist_ok=True)
+
+    def make(folder: Path) -> dict[str, Any]:
         names = emoji_names()
         encoder = open_encoder(EFFICIENTNET_LITE0, regions=REGIONS)
         first = 0
@@ -126,11 +119,9 @@ def build_clips(
                 vectors = write_runs(folder / f"{split}_ims.npy", encoded(list(clips.values()), encoder, pool))
             say(f"{split}: {count:,} videos, {len(clips):,} clips, {vectors:,} frames")
         _card(videos, encoder).write(folder)
-        write_json(folder / SETTINGS, {"videos": dict(videos), "encoder": encoder.name, "weights": encoder.digest()})
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
-    return out
+        return {"videos": dict(videos), "encoder": encoder.name, "weights": encoder.digest()}
+
+    return build_whole(root / NAME, make, overwrite=overwrite, say=say)
 
 
 def emoji_names() -> dict[str, str]:

@@ -9,16 +9,16 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from harness.data import layout
-from harness.data.build.build import hold_build, say_nothing
+from harness.data.build.build import build_whole, say_nothing
 from harness.data.build.sound import FRAME_MS, Samples, add_sound, read_sound
-from harness.data.build.store import SETTINGS
 from harness.data.build.twemoji import LANGUAGES, ensure_twemoji
 from harness.data.cards import DatasetCard
 from harness.errors import HarnessError
 from harness.extras import require
-from harness.files import write_array, write_atomic, write_json
+from harness.files import write_array, write_atomic
 from harness.seeds import rng_for
 
 NAME = "speech"
@@ -42,13 +42,8 @@ def build_speech(root: Path, *, overwrite: bool = False, say: Callable[[str], No
             f"{PROGRAM} (or brew install {PROGRAM}); nothing else needs it"
         )
     source = ensure_twemoji(root, say=say)
-    out = (root / NAME).absolute()
-    with hold_build(out, wait=True):
-        if (out / SETTINGS).is_file() and not overwrite:
-            say(f"{out}: already built, nothing to do")
-            return out
-        folder = out.with_name(f"{NAME}.partial")
-        folder.mkdir(exist_ok=True)
+
+    def make(folder: Path) -> dict[str, Any]:
         texts: dict[str, list[str]] = {}
         names: dict[str, list[str]] = {}
         for split in ("train", "dev", "test"):
@@ -65,11 +60,9 @@ def build_speech(root: Path, *, overwrite: bool = False, say: Callable[[str], No
 
         add_sound(folder, hear, frame_ms=FRAME_MS, say=say)
         _card(source).write(folder)
-        write_json(folder / SETTINGS, {"of": source.name, "program": version(), "frame_ms": FRAME_MS})
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
-    return out
+        return {"of": source.name, "program": version(), "frame_ms": FRAME_MS}
+
+    return build_whole(root / NAME, make, overwrite=overwrite, say=say)
 
 
 def spoken(text: str, language: str, picture: str) -> Samples:

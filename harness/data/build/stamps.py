@@ -14,7 +14,6 @@ from harness.data.build.captions import Item, Manifest
 from harness.data.build.sound import Samples, add_sound, read_sound
 from harness.data.cards import DatasetCard
 from harness.errors import HarnessError
-from harness.seeds import rng_for
 
 NAME = "stamps"
 PLACE = Path("/usr/share/tuxpaint/stamps")
@@ -43,8 +42,7 @@ def build_stamps(
             f"data build {NAME}: {len(items)} stamps with recordings in {place}; accepted: those of Tux Paint: "
             "apt-get install --no-install-recommends tuxpaint-stamps-default"
         )
-    shuffled = [items[i] for i in rng_for(NAME, "split").permutation(len(items))]
-    splits = {"train": shuffled[2 * held_out :], "dev": shuffled[:held_out], "test": shuffled[held_out : 2 * held_out]}
+    manifest = Manifest.shuffled(NAME, items, held_out, len(LANGUAGES))
     card = DatasetCard(
         name=NAME,
         folder=NAME,
@@ -54,9 +52,8 @@ def build_stamps(
         if_missing=f"run `harness data build {NAME}`",
     )
     recipe = replace(recipe, pixels=None)
-    manifest = Manifest(splits, len(LANGUAGES))
     out = build_manifest(manifest, place, root / NAME, recipe, card, overwrite=overwrite, say=say)
-    pictures = {split: layout.read_lines(out / f"{split}_ids.txt") for split in splits}
+    pictures = {split: layout.read_lines(out / f"{split}_ids.txt") for split in manifest.splits}
 
     def hear(split: str, row: int) -> Samples:
         picture, language = divmod(row, len(LANGUAGES))

