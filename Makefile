@@ -18,7 +18,7 @@ FAIR        := $(patsubst sweeps/%.toml,%,$(wildcard sweeps/fair/*.toml))
 SMALL        = $(if $(SMOKE),--smoke)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum rivals fair results tables ui optuna test test-slow test-cluster check lint types clean
+.PHONY: help setup demo reproduce-flickr reproduce-all sweep-momentum rivals fair results tables ui optuna test test-slow test-long test-cluster check lint types clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -81,8 +81,11 @@ optuna: setup ## Open Optuna's dashboard on the sweep that was worked on last
 test: setup ## Run the tests (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-test-slow: setup ## Run the long tests too
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m 'not cluster'
+test-slow: setup ## Run the tests that train in processes of their own (a quarter of an hour)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m 'slow and not long'
+
+test-long: setup ## Run the tests that take minutes each (hours)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m long
 
 test-cluster: setup ## Run the tests on a real Slurm (packages slurm-wlm munge slurmdbd mariadb-server, as root) and a real Ray cluster
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster

@@ -175,22 +175,44 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def read_whole(path: str | Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        HarnessError: it is there and may not be read. It is not taken for a damaged one, which may be written anew.
+        FileNotFoundError, IsADirectoryError, NotADirectoryError: there is no such file.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise HarnessError(
+            f"{path}: cannot be read ({error.strerror}); accepted: a file that this user may read; put its permissions "
+            "or the disk right and start again: nothing was changed"
+        ) from None
+
+
 def read_json(path: Path) -> Any:
     """The value, or None where there is no such file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_whole(path).decode("utf-8"))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise
-    except (ValueError, RecursionError, OSError) as error:
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         raise HarnessError(f"{path}: is not readable JSON ({error}); delete it to start that part again") from None
 
 
 def file_sha256(path: str | Path) -> str:
-    """Hex digest of a file's bytes; empty where there is no file."""
+    """Hex digest of a file's bytes; empty where there is no file.
+
+    Raises:
+        HarnessError: it is there and may not be read.
+    """
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return hashlib.sha256(read_whole(path)).hexdigest()
     except OSError:
         return ""
 

@@ -80,6 +80,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_method_is_listed_checked_and_trained(copy: Path) -> None:
     write_grid(copy, GRID)
     where = os.pathsep.join([str(copy), str(ROOT / "tests")])

@@ -108,6 +108,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+@pytest.mark.slow
 def test_the_terminal_and_the_files_say_the_same(trained: Path, tmp_path: Path) -> None:
     cell = cell_of(trained, "crcl")
     ran = harness(

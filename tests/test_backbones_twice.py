@@ -197,7 +197,7 @@ def test_swapped_buffers_are_read_again_when_a_chunk_is_recomputed() -> None:
         assert torch.equal(again, kept)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["vse_infinity", "saf", "sgr"])
 def test_encoders_and_comparison_compile_as_one(name: str) -> None:
     network, data = model(name).eval(), batch(4, 4)

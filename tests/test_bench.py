@@ -47,6 +47,7 @@ def measured(**changes: Any) -> Measured:
     return replace(one, **changes)
 
 
+@pytest.mark.slow
 def test_the_command_end_to_end(tmp_path: Path) -> None:
     ran = harness("bench", "--small", "--backbone", "saf", "--profile", 3, "--save", "a.json", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -94,6 +95,7 @@ def test_the_trainers_own_steps_are_timed(backbone: str, recompute: bool) -> Non
     assert all(0 < rate < 1e5 for rate in (one.matmul_before, one.matmul_after))  # GFLOP/s of a machine that exists
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "zero_shot"])  # which trains nothing
 def test_every_method_can_be_timed(method: str) -> None:
     one = measure(Plan("vse_infinity", replace(SMALL, method=method), steps=1, warmup=0, operations=0))

@@ -90,6 +90,7 @@ def scores(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_every_pair_has_a_decision_and_the_file_is_split_by_it(cleaned: Path) -> None:
     out = cleaned / "out"
     records = scores(out)
@@ -292,7 +293,7 @@ def test_the_gallery_fits_a_phone_and_uses_a_wide_screen(cleaned: Path, tab: Tab
     assert tab.run(f"{box.format(0)}.top === {box.format(1)}.top")  # two cards beside each other
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_wrong_pairs_are_found(tmp_path: Path) -> None:
     """400 pictures of shapes, a tenth of the captions exchanged: most are found, and few others."""
     photos, captions = write_user_data(tmp_path, 400)
@@ -313,7 +314,7 @@ def test_the_wrong_pairs_are_found(tmp_path: Path) -> None:
     assert len(dropped & wrong) / max(1, len(dropped)) > 0.6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_clip_as_it_is_is_a_ranking_too_and_a_budget_stops(tmp_path: Path) -> None:
     photos, captions = write_user_data(tmp_path, 60)
     words = ("--images", photos, "--captions", captions, "--out", tmp_path / "out")

@@ -31,6 +31,7 @@ def test_a_p_value_counts_planted_pairs_that_score_as_high() -> None:
     assert p_values(np.array([0.0, 1.0, 2.5, 9.0]), planted).tolist() == [1.0, 1.0, 0.5, 0.25]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [0.0, 0.02, 0.05, 0.2, 0.4, 0.8])
 def test_the_share_is_near_the_truth_and_mostly_in_its_interval(wrong: float) -> None:
     inside = 0

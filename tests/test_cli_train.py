@@ -16,6 +16,7 @@ RUN = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mirrored")
 def test_a_run_needs_no_file(workplace: Path) -> None:
     import mlflow
@@ -108,6 +109,7 @@ def test_a_value_is_toml_or_text(text: str, value: object) -> None:
     assert command.main([f"--set=key={text}"], standalone_mode=False) == {"key": value}
 
 
+@pytest.mark.slow
 def test_set_names_the_same_cells_on_every_verb(workplace: Path) -> None:
     write_grid(workplace, CRCL)
     changes = ("--set", "method.beta=0.5", "--only", "method=crcl")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from privileges import modes_count
 from toy import CRCL, begun, finished, write_grid
 
 from harness.cli import group
@@ -41,6 +42,7 @@ DAMAGES: dict[str, Damage] = {
     "deep": lambda path: path.write_text("[" * 100_000),
     "a folder": as_folder,
     "missing": lambda path: path.unlink(),
+    "unreadable": lambda path: path.chmod(0),
 }
 FILES = (
     "spec.json", "result.json", "metrics.jsonl", "noise.npy", "labels.npy", "label_history.npy", "pairs.npz",
@@ -83,7 +85,8 @@ def say(folder: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 def say_words(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Result:
     monkeypatch.chdir(folder)
-    return CliRunner().invoke(group, list(words), standalone_mode=False)
+    with modes_count():
+        return CliRunner().invoke(group, list(words), standalone_mode=False)
 
 
 def check(
@@ -125,7 +128,7 @@ def test_a_damaged_file_is_told(
     check(tmp_path / "copy", file, damage, ("status", "audit"), monkeypatch, known)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("file", "damage"), EVERY)
 def test_every_file_damaged_in_every_way_under_every_verb(
     file: str, damage: str, whole: Path, known: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +151,7 @@ def test_a_figure_changed_on_the_disk_is_refused(whole: Path, tmp_path: Path, mo
     assert "0 of 1 cell done" in ran.output
 
 
+@pytest.mark.slow
 def test_the_other_cells_of_a_grid_go_on(
     whole: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,15 +165,56 @@ def test_the_other_cells_of_a_grid_go_on(
     assert str(path.relative_to(folder)) in ran.output
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["spec.json", "result.json", "model.safetensors"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    file: str, whole: Path, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to delete it, nothing writes over it, and the other cell trains."""
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder, symlinks=True)
+    [path] = folder.glob(f"runs/*/{file}")
+    before, mode = path.read_bytes(), path.stat().st_mode
+    path.chmod(0)
+    write_grid(folder, CRCL.replace("[0.4]", "[0.4, 0.0]"))
+    ran = say_words(folder, monkeypatch, "run", "toy.toml")
+    audited = say_words(folder, monkeypatch, "audit", path.parent.name, "--out", "out")
+    path.chmod(mode)
+    assert "2 cells done" in ran.output
+    assert "noise.rate=0.0" in ran.output
+    said = ran.output + str(audited.exception)
+    assert "cannot be read (Permission denied)" in said
+    assert "delete" not in said
+    assert path.read_bytes() == before
+
+
+def test_rows_that_may_not_be_read_are_not_written_anew(
+    tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = begun(tmp_path, CRCL, toy_data, monkeypatch)
+    path = cell.path("metrics.jsonl")
+    before, mode = path.read_bytes(), path.stat().st_mode
+    path.chmod(0)
+    with modes_count():
+        assert work(cell, toy_data, Machine()) == "failed"
+    failure = cell.failure()
+    assert failure is not None
+    assert "metrics.jsonl: cannot be read (Permission denied)" in failure["error"]
+    path.chmod(mode)
+    assert path.read_bytes() == before
+    assert work(cell, toy_data, Machine()) == "done"
+
+
 def weights(cell: Cell) -> bytes:
     return cell.path("model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
         ("label_history.npy", "empty"), ("label_history.npy", "garbage"), ("metrics.jsonl", "garbage"),
-        *(pytest.param(file, damage, marks=pytest.mark.slow)
+        *(pytest.param(file, damage, marks=pytest.mark.long)
           for file in ("label_history.npy", "metrics.jsonl", "noise.npy") for damage in DAMAGES
           if damage != "a folder"),
     ],
@@ -200,6 +245,7 @@ def test_a_lost_row_is_told(tmp_path: Path, toy_data: Path, monkeypatch: pytest.
     assert "epoch 1 has no row" in say_words(tmp_path, monkeypatch, "status", "toy.toml").output
 
 
+@pytest.mark.slow
 def test_a_spec_that_was_edited_is_not_trained(tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the seal is gone, as in a file of an older version."""
     cell = begun(tmp_path, CRCL, toy_data, monkeypatch)

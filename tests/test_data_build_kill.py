@@ -48,6 +48,7 @@ def done(partial: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_and_the_same_command(tmp_path: Path) -> None:
     pictures, captions = source(tmp_path, {"train": 90, "dev": 10})
     whole, killed = tmp_path / "a" / "mine", tmp_path / "b" / "mine"
@@ -86,6 +87,7 @@ twemoji.ensure_twemoji(Path(sys.argv[1]), say=lambda line: print(line, flush=Tru
 """
 
 
+@pytest.mark.slow
 def test_two_processes_build_the_benchmark_once(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", ENSURE, str(tmp_path / "data")]
     pair = [subprocess.Popen(arguments, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) for _ in range(2)]

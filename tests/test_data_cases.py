@@ -158,6 +158,7 @@ def test_any_number_of_captions(tmp_path: Path, vit: str) -> None:
     assert len(first.captions) == len(first.texts) == len(first.image_of_caption)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["train", "dev"])
 def test_a_value_that_is_not_finite_is_named_and_not_the_rate(tmp_path: Path, kind: str) -> None:
     write_dataset(tmp_path / "data" / "toy")
@@ -220,6 +221,7 @@ def test_the_shared_inputs(shared: Path) -> None:
     assert len(Pictures(cases / "truncated-jpeg" / "trunc").faults({row.image for row in cut.rows})) >= 1
 
 
+@pytest.mark.slow
 def test_own_data_are_not_corrupted_unasked(tmp_path: Path) -> None:
     """Without a noise there is none; noise is refused before training, and `planted` is the word for wanting it."""
     write_dataset(tmp_path / "data" / "mine")

@@ -107,6 +107,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_and_the_same_command(tmp_path: Path) -> None:
     pictures, captions = source(tmp_path, {"train": 60, "dev": 10})
     whole, killed = tmp_path / "a" / "mine", tmp_path / "b" / "mine"

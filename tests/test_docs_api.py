@@ -17,6 +17,7 @@ schedule.lr = 1e-2
 BLOCKS = re.findall(r"```python(?: file=(\S+))?\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_every_block_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")

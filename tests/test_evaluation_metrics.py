@@ -121,7 +121,7 @@ def test_random_scores_at_1k_are_at_chance() -> None:
     assert values["t2i_medr"] == pytest.approx(500, abs=30)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_5k_by_25k_takes_seconds() -> None:
     scores, owner = big(5000)
     start = time.perf_counter()

@@ -128,6 +128,7 @@ def test_facts_of_another_packages_class() -> None:
         facts("method", "infonc")
 
 
+@pytest.mark.slow
 def test_verbs_that_train_nothing_start_without_torch(tmp_path: Path) -> None:
     """The second time; the first time reads the classes."""
     verbs = [["list"], ["list", "crcl"], ["check", "demo"], ["status", "demo"], ["check", "rivals"]]

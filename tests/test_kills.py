@@ -47,12 +47,13 @@ def kill_and_continue(number: int, folder: Path, data: Path, undisturbed: Cell) 
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [3, 17, 40])
 def test_a_kill_at_a_file_operation(number: int, tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
     assert kill_and_continue(number, tmp_path, toy_data, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kill_at_every_file_operation(tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
     number = 0
     while kill_and_continue(number, tmp_path / str(number), toy_data, undisturbed):
@@ -96,7 +97,7 @@ def test_a_build_killed_at_a_file_operation(
     assert kill_a_build(number, tmp_path, built, monkeypatch)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_build_killed_at_every_file_operation(
     tmp_path: Path, built: tuple[Path, Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:

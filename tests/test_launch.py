@@ -43,6 +43,7 @@ run.schedule.lr = 1e30
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mirrored")
 def test_two_launchers_train_each_cell_once(workplace: Path) -> None:
     grid = write_grid(workplace, FOUR)
@@ -79,6 +80,7 @@ def test_two_launchers_train_each_cell_once(workplace: Path) -> None:
         assert len(client.get_metric_history(run.info.run_id, "dev/rsum")) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_recorded_and_the_rest_goes_on(workplace: Path) -> None:
     grid = write_grid(workplace, ONE_FAILS.replace('name = "infonce"', 'name = "infonce"').strip())
     grid.write_text(grid.read_text().replace("lr = 2e-3", "lr = 2e-3, epochs = 2"))
@@ -98,6 +100,7 @@ def test_a_failed_cell_is_recorded_and_the_rest_goes_on(workplace: Path) -> None
     assert "the loss became" in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_dry_run_trains_nothing_and_only_chooses(workplace: Path) -> None:
     grid = write_grid(workplace, FOUR)
     ran = harness("run", grid, "--dry-run", "--only", "method=triplet", cwd=workplace)
@@ -107,6 +110,7 @@ def test_a_dry_run_trains_nothing_and_only_chooses(workplace: Path) -> None:
     assert not (workplace / "runs").exists()
 
 
+@pytest.mark.slow
 def test_check_expands_and_estimates(workplace: Path) -> None:
     grid = write_grid(workplace, FOUR)
     checked = harness("check", grid, cwd=workplace)

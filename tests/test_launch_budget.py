@@ -107,6 +107,7 @@ def test_a_spent_budget_stops_after_a_checkpoint_and_the_next_launcher_continues
     assert [row["epoch"] for row in long.rows()] == list(range(stopped_at + 2))
 
 
+@pytest.mark.slow
 def test_the_verb_leaves_the_rest_for_later(tmp_path: Path, toy_data: Path) -> None:
     grid = write_grid(tmp_path, TWO)
     ran = harness("run", grid, "--data", toy_data, "--budget", "0.2s", cwd=tmp_path)

@@ -358,6 +358,7 @@ def test_a_fault_of_a_profile_is_one_line(tmp_path: Path, launcher: str, text: s
     assert "\n" not in message
 
 
+@pytest.mark.slow
 def test_the_verbs_tell_of_a_bad_profile(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text("[local]\ngpus = [-1]")
     for verb, spec in (("run", "demo"), ("sweep", "momentum")):

@@ -67,6 +67,7 @@ def test_members_must_be_done_and_alike(ledger: Ledger, toy_data: Path) -> None:
         score_ensemble([ledger.find("seed=0 saf infonce"), done], ledger, toy_data, Machine())
 
 
+@pytest.mark.slow
 def test_the_verb_prints_and_tracks_it(ledger: Ledger, toy_data: Path) -> None:
     ran = harness(
         "ensemble", "seed=0 saf infonce", "seed=0 sgr infonce", "--runs", ledger.root, "--data", toy_data,
@@ -82,6 +83,7 @@ def test_the_verb_prints_and_tracks_it(ledger: Ledger, toy_data: Path) -> None:
     assert "toy test full: i2t_r1" in scored.stdout
 
 
+@pytest.mark.slow
 def test_a_grid_scores_the_ensembles_it_declares(tmp_path: Path, toy_data: Path) -> None:
     text = GRID.replace("seed = [0, 1]", "seed = [0]") + '[ensembles]\nboth = ["saf", "sgr"]\n'
     grid = write_grid(tmp_path, text)

@@ -51,7 +51,7 @@ def run(here: Path, seeds: str, *options: str) -> str:
     return ran.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mended_data_between_two_seeds(tmp_path: Path, data: Path) -> None:
     run(tmp_path, "[0]")
     ledger = Ledger(tmp_path / "runs")

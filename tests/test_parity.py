@@ -168,6 +168,7 @@ def test_a_truncated_archive_is_one_clear_line(folder: Path) -> None:
         list(verify(folder))
 
 
+@pytest.mark.slow
 def test_exit_status_2_for_what_cannot_be_used(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "harness", "verify", str(tmp_path)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)

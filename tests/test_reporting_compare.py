@@ -354,6 +354,7 @@ def test_the_page_shows_what_the_text_says_and_asks_for_no_file(tmp_path: Path) 
     assert set(re.findall(r'(?:src|href)="([^",]*)', page)) == {"data:image/svg+xml;base64", "data:"}
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     a, b = make_cell(tmp_path / "runs", GOOD), make_cell(tmp_path / "runs", BAD, beta=0.5)
     shown = harness("compare", a.fingerprint[:4], b.name, cwd=tmp_path)

@@ -240,6 +240,7 @@ def test_every_special_character_is_escaped() -> None:
     )
 
 
+@pytest.mark.slow
 def test_rendering_twice_gives_the_same_bytes(here: Path) -> None:
     """In two processes, with another hash seed, after the cells were listed in another order."""
     trained(here, make_grid(here, dataset="flickr30k"), lambda at: at["seed"] < 2)
@@ -362,15 +363,6 @@ def test_two_datasets_are_not_one_table(here: Path) -> None:
     both = f'["{here / "toy.toml"}", "{other}"]'
     with pytest.raises(HarnessError, match="its cells are on flickr30k and twemoji"):
         written(here, make_report(here, grids=both))
-
-
-@pytest.mark.parametrize("name", sorted(declarations("reports")))
-def test_every_shipped_report_renders_before_anything_is_trained(name: str, tmp_path: Path) -> None:
-    text, files = write_report(name, runs=tmp_path / "runs", out=tmp_path)
-    assert text.startswith("# ")
-    names = [file.name for file in files]
-    assert names[:7] == [f"{name}.{kind}" for kind in ("md", "tex", "csv", "json", "png", "svg", "pdf")]
-    assert names[7:] == ([] if load_report(name).sweep else ["papers.bib"])
 
 
 @pytest.mark.parametrize("name", sorted(declarations("reports")))

@@ -30,6 +30,7 @@ def workplace(tmp_path: Path, toy_data: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mirrored")
 def test_a_killed_sweep_continues_and_scores_its_winner_once(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = write(workplace, rest="\n[confirm]\nseeds = [0, 1]")

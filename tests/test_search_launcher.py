@@ -92,6 +92,7 @@ def kill_worker(cell: Cell) -> None:
     os.kill(holder["pid"], signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_the_budget_is_trained_once_and_a_larger_one_continues(tmp_path: Path, worker: Path) -> None:
     spec, runs = write(tmp_path), tmp_path / "runs"
     first = launch(spec, runs, worker, trials=3)
@@ -196,6 +197,7 @@ def test_a_living_launcher_takes_over_too(tmp_path: Path, worker: Path) -> None:
     assert [row.state for row in read_sweep("toy", runs).trials] == ["COMPLETE"] * 3
 
 
+@pytest.mark.slow
 def test_two_launchers_train_no_cell_twice(tmp_path: Path, worker: Path) -> None:
     spec, runs = write(tmp_path), tmp_path / "runs"
     both = [launched(spec, runs, worker, trials=7, pause=0.02) for _ in range(2)]
@@ -209,6 +211,7 @@ def test_two_launchers_train_no_cell_twice(tmp_path: Path, worker: Path) -> None
     assert all(log(cell) == ["begun at 0", f"done: {cell.name}"] for cell in cells)
 
 
+@pytest.mark.slow
 def test_sigterm_stops_the_workers_and_the_same_command_continues(tmp_path: Path, worker: Path) -> None:
     spec, runs = write(tmp_path), tmp_path / "runs"
     launcher = launched(spec, runs, worker, trials=2, pause=0.3)

@@ -50,6 +50,7 @@ def search(spec: Path, now: Now, *, worker_sees: str, trials: int = 2, retrain: 
         study.close()
 
 
+@pytest.mark.slow
 def test_a_search_on_data_that_changed_does_not_go_on(spec: Path) -> None:
     runs = spec.parent / "runs"
     search(spec, HAD_OLD, worker_sees=OLD)

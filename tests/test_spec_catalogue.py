@@ -100,7 +100,8 @@ def run_script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_a_grid_of_components_of_ones_own_is_trained_and_recorded(mine: Path, processes: str) -> None:
     ran = run_script("run", "toy.toml", "--processes", processes, cwd=mine)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -120,6 +121,7 @@ def test_a_grid_of_components_of_ones_own_is_trained_and_recorded(mine: Path, pr
     assert f"{network}: backbone.name = 'mine.parts:Network': mine.parts cannot be imported" in elsewhere.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_this_projects_components_names_none(workplace: Path) -> None:
     text = TOY.replace("lr = 2e-3", "lr = 2e-3, epochs = 1") + 'method = "infonce"\n'
     (workplace / "toy.toml").write_text(text)
@@ -172,6 +174,7 @@ def test_a_value_out_of_range_is_told_with_file_and_key(mine: Path) -> None:
     assert "toy.toml: cell 'seed=0': method.scale = -1.0: accepted: more than 0" in ran.stderr
 
 
+@pytest.mark.slow
 def test_list_shows_them(mine: Path) -> None:
     shown = run_script("list", "mine.parts:Scaled", cwd=mine).stdout
     assert "InfoNCE, its loss scaled." in shown
@@ -181,6 +184,7 @@ def test_list_shows_them(mine: Path) -> None:
     assert "mine.parts:function: is no method, backbone or noise model" in asked.stderr
 
 
+@pytest.mark.slow
 def test_an_entry_point_is_named_as_ones_own(mine: Path) -> None:
     package = mine / "mine_of_old-1.2.dist-info"
     package.mkdir()

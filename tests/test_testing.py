@@ -40,31 +40,33 @@ def test_every_method_passes(name: str) -> None:
     check_method(name, only=only, **SHORT.get(name, {}))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backbone", ["vse_infinity", "saf", "sgr"])
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_passes_all_with_every_backbone(name: str, backbone: str) -> None:
     check_method(name, backbone=backbone, **SHORT.get(name, {}))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backbone", ["vse_infinity", "sgr"])
 def test_two_networks_that_exchange_labels_pass(backbone: str) -> None:
     check_method("gsc", backbone=backbone, networks=2)
 
 
-@pytest.mark.parametrize("backbone", [pytest.param("saf", marks=pytest.mark.slow), "sgr"])
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [pytest.param("saf", marks=pytest.mark.long), "sgr"])
 def test_crcl_passes_with_every_backbone(backbone: str) -> None:
     check_method("crcl", backbone=backbone, only=ALONE, **SHORT["crcl"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "backbone"),
     [
         (toy_methods.Swap, "vse_infinity"), (toy_methods.Parts, "saf"), (toy_methods.Ahead, "sgr"),
         (toy_methods.Siamese, "vse_infinity"), (toy_methods.Averages, "vse_infinity"),
         *(
-            pytest.param(method, backbone, marks=pytest.mark.slow)
+            pytest.param(method, backbone, marks=pytest.mark.long)
             for method, backbone in [
                 (toy_methods.Swap, "sgr"), (toy_methods.Parts, "sgr"), (toy_methods.Ahead, "saf"),
                 (toy_methods.Averages, "saf"),
@@ -76,19 +78,21 @@ def test_a_method_with_each_verb_passes(method: type[Method], backbone: str) -> 
     check_method(method, backbone=backbone, only=ALONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "backbone"),
     [
         (toy_methods.Swap, "vse_infinity"),
-        pytest.param(toy_methods.Averages, "saf", marks=pytest.mark.slow),
-        pytest.param("crcl", "vse_infinity", marks=pytest.mark.slow),
-        pytest.param(toy_methods.Parts, "sgr", marks=pytest.mark.slow),
+        pytest.param(toy_methods.Averages, "saf", marks=pytest.mark.long),
+        pytest.param("crcl", "vse_infinity", marks=pytest.mark.long),
+        pytest.param(toy_methods.Parts, "sgr", marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_two_processes_end_as_one(method: type[Method] | str, backbone: str) -> None:
     check_method(method, backbone=backbone, only=["two processes"], **SHORT.get(str(method), {}))
 
 
+@pytest.mark.slow
 def test_a_step_ahead_refuses_two_processes_in_one_line() -> None:
     check_method(toy_methods.Ahead, backbone="sgr", only=["two processes"])
 
@@ -137,7 +141,7 @@ def test_a_trainer_that_loses_something_fails(lost: str, monkeypatch: pytest.Mon
         check_method(toy_methods.Swap, only=["resume"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_continued_to_the_end_it_ends_the_same(name: str, tmp_path: Path) -> None:
     """The slow twin of the check `resume`, which looks one checkpoint ahead."""

@@ -25,7 +25,7 @@ NAMES = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_writes_table_and_figures_the_same_twice(tmp_path: Path) -> None:
     ran = [harness("theory", "--smoke", "--out", tmp_path / name, cwd=tmp_path) for name in ("a", "b")]
     for once in ran:

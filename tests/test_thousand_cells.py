@@ -105,6 +105,7 @@ def seen(grid: Grid, runs: Path, data: Path) -> list[str]:
     return CliRunner().invoke(status.command, arguments, catch_exceptions=False).output.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["check", "status"])
 def test_a_fresh_process_imports_no_more_than_a_plan_needs(verb: str, grid: Grid, tmp_path: Path) -> None:
     """Imports are most of what planning in a process of its own takes, and can be told without a clock."""

@@ -218,7 +218,7 @@ def test_kill_9_in_mid_epoch_and_continued_with_two_changes_nothing(
     assert outcome(finish(killed(new_cell(tmp_path), toy_data), toy_data)) == outcome(undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_in_mid_epoch_and_continued_with_one(tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
     cell = finish(killed(new_cell(tmp_path), toy_data), toy_data, processes=1)
     assert result(cell)["environment"]["processes"] == 1
@@ -246,7 +246,7 @@ def in_mid_epoch(cell: Cell) -> bool:
     return saved is not None and saved["position"]["epochs"] == 1 and saved["position"]["step"] > 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("asked", ["all", "rank 1"])
 def test_sigterm_stops_both_after_one_checkpoint(tmp_path: Path, toy_data: Path, undisturbed: Cell, asked: str) -> None:
     cell = new_cell(tmp_path)
@@ -281,7 +281,7 @@ def test_a_killed_process_ends_the_other_and_is_no_failure(tmp_path: Path, toy_d
     assert cell.failure() is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_started_them_is_killed_and_they_stop_after_a_checkpoint(tmp_path: Path, toy_data: Path) -> None:
     cell = new_cell(tmp_path)
     worker = start(cell, toy_data)

@@ -31,7 +31,7 @@ def a_network(name: str, region_dim: int, words: int) -> Backbone:
     return BACKBONES[name](region_dim, words, embed_dim=16, word_dim=8, **more)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"clip"}))  # whose transformers are not ours to compile
 @pytest.mark.parametrize("cuda_graphs", [False, True])
 def test_a_compiled_step_gives_the_same_scores_and_gradients(name: str, cuda_graphs: bool, toy_data: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_compiled_step_gives_the_same_scores_and_gradients(name: str, cuda_gra
         assert torch.allclose(one, other, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bf16_trains_to_like_labels_and_scores(tmp_path: Path, toy_data: Path) -> None:
     results = {}
     for precision in ("float32", "bf16"):

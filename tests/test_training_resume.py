@@ -68,7 +68,7 @@ def killed(cell: Cell, data: Path, when: Any) -> int:
 
 
 @pytest.mark.parametrize(
-    "epochs", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)]
+    "epochs", [pytest.param(0, marks=pytest.mark.long), 1, pytest.param(3, marks=pytest.mark.long)]
 )
 def test_kill_9_in_mid_epoch_changes_nothing(
     tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any], epochs: int
@@ -110,7 +110,7 @@ def _some_time_after_a_new(file: Path, pause: float) -> Callable[[], bool]:
     return due
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_again_and_again_changes_nothing(tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]) -> None:
     cell = new_cell(tmp_path)
     saved = cell.path("checkpoint.pt")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from harness.errors import HarnessError
-from harness.files import file_sha256, json_line, read_json, remove_leftovers, write_atomic, write_json
+from harness.files import file_sha256, json_line, read_json, read_whole, remove_leftovers, write_atomic, write_json
 from harness.ledger import claim, schema
 from harness.ledger.seal import sealed, unsealed
 from harness.spec.fingerprint import ALGORITHM
@@ -89,11 +89,11 @@ class Cell:
         """One `schema.Row` per finished epoch, in order. A line that is torn or damaged is none: see `lost_epochs`.
 
         Raises:
-            HarnessError: a line is of a later version.
+            HarnessError: a line is of a later version, or the file may not be read.
         """
         path = self.path("metrics.jsonl")
         try:
-            lines = path.read_bytes().split(b"\n")
+            lines = read_whole(path).split(b"\n")
         except OSError:
             return []
         return [row for line in lines[:-1] if (row := _row(line, path)) is not None]
