@@ -1,4 +1,5 @@
-"""Counts where a computation waits for an accelerator: values that come to the host, and sizes that values decide.
+"""Counts where a computation waits for an accelerator: values that come to the host, and sizes that values decide;
+and where it would fail on one: operations that take a tensor of the host together with one of the accelerator.
 
 It works on a CPU, where nothing waits: a tensor counts as the accelerator's unless a function made it on the host.
 """
@@ -22,14 +23,17 @@ MADE_HERE = {"arange", "empty", "eye", "from_numpy", "full", "linspace", "ones",
 READ = {"__bool__", "__float__", "__index__", "__int__", "cpu", "item", "numpy", "tolist"}
 SIZED = {"masked_select", "nonzero", "repeat_interleave", "unique", "unique_consecutive"}  # by values
 INDEXED = {"__getitem__", "__setitem__"}
+BOTH = INDEXED | {"copy_", "to", "_pack_padded_sequence", "gru", "_pad_packed_sequence"}  # take both sides together
 
 
 class HostSyncs(TorchFunctionMode):
-    """Inside, every wait is counted in `places`, by the file of the harness that asked for it."""
+    """Inside, every wait is counted in `places`, and every operation across devices in `mixed`, by the file of the
+    harness that asked for it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.places: Counter[str] = Counter()
+        self.mixed: Counter[str] = Counter()
         self._host: dict[int, Tensor] = {}  # kept, so that no other tensor gets the number of one
 
     def __torch_function__(
@@ -41,8 +45,14 @@ class HostSyncs(TorchFunctionMode):
         waits = bool(given) and not here and _waits(name, args)
         if waits:
             self.places[f"{_place()} {name}"] += 1
+        sides = {id(each) in self._host for each in given if each.dim()}  # a single number may be on any device
+        if len(sides) == 2 and name not in BOTH:
+            self.mixed[f"{_place()} {name}"] += 1
         out = func(*args, **kwargs)
-        if name == "cpu" or (here and name != "to" and "device" not in kwargs):
+        moves = name == "to" and _names_a_device(args[1:])
+        if moves and out is args[0]:  # on a CPU nothing moves: another tensor stands for what would have
+            out = out.view_as(out)
+        if name == "cpu" or (here and not moves and "device" not in kwargs):
             out = out.view_as(out) if name == "cpu" and out is args[0] else out
             self._host |= {id(each): each for each in tree_leaves(out) if isinstance(each, Tensor)}
         elif name == "_pack_padded_sequence":
@@ -59,6 +69,10 @@ def _waits(name: str, args: Sequence[Any]) -> bool:
     return any(isinstance(each, Tensor) and each.dtype == torch.bool for each in index)
 
 
+def _names_a_device(args: Sequence[Any]) -> bool:
+    return any(isinstance(each, str | torch.device | Tensor) for each in args)
+
+
 def _place() -> str:
     """The innermost file of the harness on the stack."""
     frame = sys._getframe(1)
@@ -71,6 +85,6 @@ def _place() -> str:
 
 
 @contextmanager
-def counted() -> Iterator[Counter[str]]:
+def counted() -> Iterator[HostSyncs]:
     with HostSyncs() as mode:
-        yield mode.places
+        yield mode

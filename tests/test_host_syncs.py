@@ -54,9 +54,10 @@ def most_syncs(method: str, backbone: str, folder: Path, monkeypatch: pytest.Mon
     step = trainer.method.step
 
     def watched(*arguments: Any) -> dict[str, torch.Tensor]:
-        with counted() as places:
+        with counted() as seen:
             values: dict[str, torch.Tensor] = step(*arguments)
-        steps.append(places)
+        assert not seen.mixed
+        steps.append(seen.places)
         return values
 
     monkeypatch.setattr(trainer.method, "step", watched)
@@ -83,7 +84,7 @@ def test_a_step_of_a_method(method: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_is_counted() -> None:
     device = torch.nn.Parameter(torch.ones(4))  # stands for the accelerator's
-    with counted() as places:
+    with counted() as seen:
         (device * 2).sum().item()
         bool((device > 0).any())
         device.detach().cpu().numpy()  # once: what has come over is here
@@ -95,4 +96,18 @@ def test_what_is_counted() -> None:
         device[host]
         device.masked_fill(device > 0, 0.0)
         torch.where(device > 0, device, 0.0)
-    assert places == {f"elsewhere {name}": 1 for name in ("item", "__bool__", "cpu", "__getitem__", "nonzero")}
+        torch.arange(4.0) * torch.tensor(2.0)
+        device * torch.tensor(2.0)
+    assert seen.places == {f"elsewhere {name}": 1 for name in ("item", "__bool__", "cpu", "__getitem__", "nonzero")}
+    assert not seen.mixed
+
+
+def test_what_would_fail_on_an_accelerator() -> None:
+    device = torch.nn.Parameter(torch.ones(4))
+    with counted() as seen:
+        device * torch.arange(4)
+        torch.where(torch.tensor([True] * 4), device, 0.0)
+        torch.stack([device, torch.zeros(4)])
+        device.index_select(0, torch.arange(2))
+        device * torch.arange(4).to(device.device)  # `to` brings it over
+    assert seen.mixed == {f"elsewhere {name}": 1 for name in ("mul", "where", "stack", "index_select")}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from harness.backbones.base import plain_cpu, twice
 from harness.compiling import untraced
@@ -37,8 +37,11 @@ class BiGRU(nn.GRU):
         else:
             both = self._torchs(packed.data, packed.batch_sizes, len(items))
             states = (both[:, : self.hidden_size] + both[:, self.hidden_size :]) / 2
-        packed = packed._replace(data=states)
-        return pad_packed_sequence(packed, batch_first=True, total_length=items.shape[1])[0]
+        # In the packed order: torch would fetch the order of the items to the host, for lengths that nobody asks for.
+        ordered = PackedSequence(states, packed.batch_sizes)
+        padded = pad_packed_sequence(ordered, batch_first=True, total_length=items.shape[1])[0]
+        assert packed.unsorted_indices is not None  # the items were not sorted
+        return padded.index_select(0, packed.unsorted_indices)
 
     def _direction(self, data: Tensor, sizes: list[int], suffix: str) -> Tensor:
         weight_in, weight, bias_in, bias = (getattr(self, name) for name in _names(suffix))
