@@ -19,7 +19,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )  # fmt: skip
 KEYS = {"Enter": ("\r", 13), "Escape": ("", 27), "Tab": ("", 9), "ArrowRight": ("", 39), "ArrowDown": ("", 40)}
-PATIENCE = 60.0  # seconds; a loaded machine starts a browser slowly
+PATIENCE = 600.0  # seconds; a loaded machine starts a browser slowly
 
 
 class Tab:

@@ -106,7 +106,7 @@ class Cluster:
     def ask(self, *command: str) -> str:
         """What one of Slurm's commands prints."""
         return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=60, check=True
+            command, env=self.environment, capture_output=True, text=True, timeout=300, check=True
         ).stdout.strip()
 
     def start_node(self, name: str) -> None:
@@ -189,7 +189,7 @@ class Cluster:
 
     def _says(self, *command: str) -> bool:
         """Whether one of Slurm's commands gets an answer."""
-        return subprocess.run(command, env=self.environment, capture_output=True, timeout=60).returncode == 0
+        return subprocess.run(command, env=self.environment, capture_output=True, timeout=300).returncode == 0
 
 
 def _processes(jobs: list[str]) -> list[int]:
@@ -212,7 +212,7 @@ def _free_ports(count: int) -> list[int]:
         return [door.getsockname()[1] for door in doors]
 
 
-def _wait_for(happened: Callable[[], object], what: str, seconds: float = 60) -> None:
+def _wait_for(happened: Callable[[], object], what: str, seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, f"{what} did not come within {seconds:.0f} s"

@@ -326,7 +326,7 @@ def test_the_page_works_in_a_browser(trained: Path, tmp_path: Path, state: str, 
             f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=2000",
             "--dump-dom", audit.files[0].resolve().as_uri() + state,
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=900, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in shown.stderr  # no error; the page's policy turns any request for a file into one
     (tmp_path / "dom.html").write_text(shown.stdout, encoding="utf-8")

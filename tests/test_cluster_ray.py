@@ -83,7 +83,7 @@ class Workplace:
         return (self.folder / "launcher.txt").read_text()
 
     def ended(self, launcher: subprocess.Popen[bytes], status: int = 0) -> None:
-        assert launcher.wait(timeout=120) == status, self.said()
+        assert launcher.wait(timeout=900) == status, self.said()
 
     def cells(self) -> list[Cell]:
         return list(Ledger(self.folder / "runs").cells())
@@ -106,7 +106,7 @@ def workplace(tmp_path: Path, toy_data: Path, cluster: RayCluster) -> Workplace:
     return Workplace(tmp_path, cluster)
 
 
-def wait_for(happened: Callable[[], object], otherwise: Callable[[], object], seconds: float = 90) -> None:
+def wait_for(happened: Callable[[], object], otherwise: Callable[[], object], seconds: float = 600) -> None:
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, otherwise()
@@ -311,7 +311,7 @@ def test_a_worker_that_does_not_stop_is_killed_and_one_that_cannot_start_is_told
 ) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", DEAF, cluster.address, str(tmp_path)], env=cluster.environment, capture_output=True,
-        text=True, timeout=90,
+        text=True, timeout=900,
     )  # fmt: skip
     killed, told = ran.stdout.splitlines()[:2], ran.stdout.splitlines()[2:]
     assert killed == ["False None", "True -9 signal 9"], ran.stderr

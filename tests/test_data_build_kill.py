@@ -38,7 +38,7 @@ def finished(process: "subprocess.CompletedProcess[str]") -> str:
 
 
 def run(arguments: list[str]) -> str:
-    return finished(subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=300))
+    return finished(subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=900))
 
 
 def done(partial: Path) -> int:
@@ -91,7 +91,7 @@ twemoji.ensure_twemoji(Path(sys.argv[1]), say=lambda line: print(line, flush=Tru
 def test_two_processes_build_the_benchmark_once(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", ENSURE, str(tmp_path / "data")]
     pair = [subprocess.Popen(arguments, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=300)[0] for process in pair]
+    said = [process.communicate(timeout=900)[0] for process in pair]
     assert [process.returncode for process in pair] == [0, 0]
     assert "".join(said).count(": built,") == 1
     assert (tmp_path / "data" / "twemoji" / "card.json").exists()

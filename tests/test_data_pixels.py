@@ -112,7 +112,7 @@ def test_kill_minus_nine_and_the_same_command(tmp_path: Path) -> None:
     pictures, captions = source(tmp_path, {"train": 60, "dev": 10})
     whole, killed = tmp_path / "a" / "mine", tmp_path / "b" / "mine"
     arguments = [*command(pictures, captions, whole), "--pixels", "16"]
-    subprocess.run(arguments, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    subprocess.run(arguments, env=ENVIRONMENT, check=True, capture_output=True, timeout=900)
 
     arguments = [*command(pictures, captions, killed), "--pixels", "16"]
     process = subprocess.Popen(
@@ -129,7 +129,7 @@ def test_kill_minus_nine_and_the_same_command(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"lacks train_pixels.npy"):
         as_pixels(killed).split("train")
 
-    again = subprocess.run(arguments, env=ENVIRONMENT, check=True, capture_output=True, text=True, timeout=300)
+    again = subprocess.run(arguments, env=ENVIRONMENT, check=True, capture_output=True, text=True, timeout=900)
     assert "pixels are added" in again.stdout
     names = sorted(path.name for path in whole.iterdir())
     assert sorted(path.name for path in killed.iterdir()) == names

@@ -53,7 +53,7 @@ def test_two_launchers_train_each_cell_once(workplace: Path) -> None:
         subprocess.Popen(command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=300)[0].decode() for process in both]
+    said = [process.communicate(timeout=1800)[0].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     cells = list(Ledger(workplace / "runs").cells())
     assert len(cells) == 4

@@ -54,7 +54,7 @@ def command(tmp_path: Path) -> Any:
     return lambda cell: [sys.executable, str(worker), str(cell.folder)]
 
 
-def wait_for_line(cell: Cell, line: str, seconds: float = 30) -> None:
+def wait_for_line(cell: Cell, line: str, seconds: float = 600) -> None:
     until = time.monotonic() + seconds
     while not (cell.path("log.txt").exists() and line in cell.path("log.txt").read_text().splitlines()):
         assert time.monotonic() < until, line

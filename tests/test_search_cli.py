@@ -50,7 +50,7 @@ def test_a_killed_sweep_continues_and_scores_its_winner_once(workplace: Path, mo
     if holder is not None:  # the worker too; if it was quicker, its result is taken as it is
         os.kill(holder["pid"], signal.SIGKILL)
 
-    ran = harness(*command, cwd=workplace, timeout=600, **ENVIRONMENT)
+    ran = harness(*command, cwd=workplace, **ENVIRONMENT)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "toy: 2 trials, 2 complete" in ran.stdout
     folder = workplace / "runs" / "sweeps" / "toy"

@@ -95,7 +95,7 @@ def run_script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The console script: unlike `python -m harness` it does not look for modules in the folder it is started in."""
     script = "import sys; sys.path = [p for p in sys.path if p]; from harness.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", script, *arguments], cwd=cwd, capture_output=True, text=True, timeout=1800,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
     )  # fmt: skip
 

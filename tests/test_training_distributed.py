@@ -164,7 +164,7 @@ def start(cell: Cell, data: Path, *options: object, processes: int = 2) -> subpr
 
 def finish(cell: Cell, data: Path, processes: int = 2) -> Cell:
     worker = start(cell, data, processes=processes)
-    said, _ = worker.communicate(timeout=240)
+    said, _ = worker.communicate(timeout=900)
     assert worker.returncode == 0, said
     return cell
 
@@ -255,7 +255,7 @@ def test_sigterm_stops_both_after_one_checkpoint(tmp_path: Path, toy_data: Path,
     pids = children(worker)
     assert len(pids) == 2
     os.kill(worker.pid if asked == "all" else pids[1], signal.SIGTERM)
-    said, _ = worker.communicate(timeout=60)
+    said, _ = worker.communicate(timeout=900)
     assert worker.returncode == 130
     assert gone(pids)
     assert said.count("interrupted: ") == 1
@@ -273,7 +273,7 @@ def test_a_killed_process_ends_the_other_and_is_no_failure(tmp_path: Path, toy_d
     wait_for(cell.path("checkpoint.pt").exists)
     pids = children(worker)
     os.kill(pids[1], signal.SIGKILL)
-    said, _ = worker.communicate(timeout=60)
+    said, _ = worker.communicate(timeout=900)
     assert worker.returncode not in (0, 3)
     assert gone(pids)
     assert cell.state() == "interrupted", said
@@ -288,7 +288,7 @@ def test_what_started_them_is_killed_and_they_stop_after_a_checkpoint(tmp_path: 
     wait_for(cell.rows)
     pids = children(worker)
     worker.kill()
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=900)
     wait_for(lambda: gone(pids), 30)
     assert cell.state() == "interrupted"
     assert cell.path("checkpoint.pt").exists()
@@ -326,7 +326,7 @@ def test_a_failure_of_one_process_ends_both_and_is_told(tmp_path: Path, toy_data
 
 def test_held_and_done_end_every_process_with_their_status(tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
     worker = start(undisturbed, toy_data)
-    assert worker.communicate(timeout=60)[0] == f"already done: {undisturbed.name}\n"
+    assert worker.communicate(timeout=900)[0] == f"already done: {undisturbed.name}\n"
     assert worker.returncode == 0
     cell = new_cell(tmp_path)
     holder = start(cell, toy_data, processes=1)
@@ -334,7 +334,7 @@ def test_held_and_done_end_every_process_with_their_status(tmp_path: Path, toy_d
     holder.send_signal(signal.SIGSTOP)
     try:
         second = start(cell, toy_data)
-        assert second.communicate(timeout=60)[0] == f"held: {cell.name}\n"
+        assert second.communicate(timeout=900)[0] == f"held: {cell.name}\n"
         assert second.returncode == 3
     finally:
         holder.kill()

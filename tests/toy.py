@@ -41,7 +41,7 @@ def write_grid(folder: Path, text: str, name: str = "toy") -> Path:
 
 
 def harness(
-    *arguments: object, cwd: Path, timeout: float = 300, **environment: str
+    *arguments: object, cwd: Path, timeout: float = 1800, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own, as a user runs it."""
     return subprocess.run(
@@ -50,7 +50,7 @@ def harness(
     )  # fmt: skip
 
 
-def wait_for(happened: Callable[[], object], seconds: float = 120) -> None:
+def wait_for(happened: Callable[[], object], seconds: float = 900) -> None:
     """Look until it has happened; an error after so long."""
     until = time.monotonic() + seconds
     while not happened():
