@@ -89,6 +89,15 @@ def test_the_cache_is_used_and_follows_the_captions(tmp_path: Path, monkeypatch:
     assert cached_tokens([""], tmp_path).words == cached_tokens([""], tmp_path).words == []
 
 
+def test_only_a_long_tokenising_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer, "_TELL_EVERY", 2)
+    told: list[float] = []
+    Tokens.of(["a"] * 2, told.append)
+    assert told == []
+    Tokens.of(["a"] * 5, told.append)
+    assert told == [2 / 5, 4 / 5]
+
+
 def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     cached_tokens(CAPTIONS, tmp_path)
     (path,) = (tmp_path / ".cache").glob("*.npz")
