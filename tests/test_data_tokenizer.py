@@ -89,15 +89,6 @@ def test_the_cache_is_used_and_follows_the_captions(tmp_path: Path, monkeypatch:
     assert cached_tokens([""], tmp_path).words == cached_tokens([""], tmp_path).words == []
 
 
-def test_only_a_long_tokenising_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer, "_TELL_EVERY", 2)
-    told: list[float] = []
-    Tokens.of(["a"] * 2, told.append)
-    assert told == []
-    Tokens.of(["a"] * 5, told.append)
-    assert told == [2 / 5, 4 / 5]
-
-
 def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     cached_tokens(CAPTIONS, tmp_path)
     (path,) = (tmp_path / ".cache").glob("*.npz")
@@ -140,4 +131,6 @@ def test_of_processes_that_start_at_once_one_tokenises(tmp_path: Path, monkeypat
 def test_how_far_it_is_is_told() -> None:
     shares: list[float] = []
     Tokens.of(["a dog"] * 5_000, shares.append)
-    assert shares == [0.0, 0.4, 0.8]
+    assert shares == [0.4, 0.8]
+    Tokens.of(["a dog"] * 2_000, shares.append)  # half a second
+    assert len(shares) == 2
