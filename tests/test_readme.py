@@ -77,7 +77,7 @@ def test_it_opens_with_whom_it_is_for_and_how_to_get_it() -> None:
     for user in ("reproduce or compare", "pictures and captions of your own", "add a method"):
         assert user in opening
     assert BLOCKS[0][1].startswith("git clone ")
-    assert "make demo" in BLOCKS[0][1]
+    assert re.search(r"make demo .* CPU minutes", BLOCKS[0][1])  # measured; what the machine makes of them is its own
     assert "FLOP" not in README
     places = re.findall(r"^\| `.+\|$", README.partition("## What lies where")[2], flags=re.MULTILINE)
     assert 0 < len(places) <= 12
