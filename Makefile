@@ -38,7 +38,7 @@ $(VENV)/.ready: $(VENV)/.demo
 	$(PIP) '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table, figure and page: minutes
+demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table, figure and page: 15 CPU minutes
 	$(BIN)/harness run demo --jobs $(JOBS) $(ARGS)
 	$(BIN)/harness report demo
 

@@ -92,7 +92,7 @@ def test_values(toy: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     change(toy / "train_ims.npy", 9, np.inf)
     change(toy / "train_ims.npy", 30, 0)
     text = (
-        "5,120 values in 40 rows; 2 rows hold NaN or infinity, the first is row 7; 1 rows are all 0, "
+        "5,120 values in 40 rows; rows with NaN or infinity: 2, the first is row 7; rows of zeros alone: 1, "
         "the first is row 30"
     )
     assert bad(toy) == {"train values": ("error", text)}
@@ -105,7 +105,7 @@ def test_one_row_that_is_no_copy(toy: Path) -> None:
     level, text = bad(toy)["train copies"]
     assert (level, text) == (
         "error",
-        "each image's row is there 5 times; one is used; row 17 is no copy (1 such rows)",
+        "each image's row is there 5 times; one is used; row 17 is no copy (such rows: 1)",
     )
 
 

@@ -99,3 +99,21 @@ def test_a_file_opens_with_its_source_and_what_it_takes_from_there(name: str) ->
     assert "\nHyperparameters" in words or name == "zero_shot"
     if name in NAMES:
         assert "\nDiffers from the released code in:" in words
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_paper_has_one_title(name: str) -> None:
+    """On the method's page and in its file the title that papers.bib has, where they give one."""
+    text = (ROOT / "reports" / "papers.bib").read_text(encoding="utf-8")
+    entries = re.findall(r"  title = \{(.+)\},\n(?:  .*\n)*?  methods = \{(.*)\},$", text, re.M)
+    titles = {plain(title) for title, methods in entries if name in methods.split("; ")}
+    assert titles
+    page = (FOLDER / f"{name}.md").read_text(encoding="utf-8").partition("## Idea")[0] if name in NAMES else ""
+    source = (sys.modules[METHODS[name].__module__].__doc__ or "").partition("\nSource: ")[2].partition("\n\n")[0]
+    quoted = {plain(title) for words in (page, source) for title in re.findall(r'"([^"]{30,})"', words)}
+    assert quoted <= titles
+    assert quoted or name not in NAMES
+
+
+def plain(title: str) -> str:
+    return " ".join(re.sub(r"[{}]", "", title).lower().split())

@@ -393,7 +393,7 @@ def test_memory_of_the_report_on_labels() -> None:
 
 
 def test_a_recipe_must_see_a_pair_more_than_its_frozen_epochs() -> None:
-    with pytest.raises(Exception, match="epochs correct no label"):
+    with pytest.raises(Exception, match="epochs corrects no label"):
         CRCL(pieces=(2,)).phases(None, 1000)
 
 

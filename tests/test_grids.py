@@ -67,7 +67,7 @@ def test_smoke_lays_its_own_values_over_the_grid(tmp_path: Path) -> None:
     [
         (('pieces = [4]', 'pieces = [4], betaa = 0.5'), "method.betaa = 0.5: unknown key; did you mean 'beta'?"),
         (('pieces = [4]', 'pieces = [4], beta = 1.7'), "method.beta = 1.7: accepted: 1 or less"),
-        (('pieces = [4]', 'pieces = [2]'), "2 epochs correct no label"),
+        (('pieces = [4]', 'pieces = [2]'), "a piece of 2 epochs corrects no label"),
         (('"crcl", p', '"crlc", p'), "method.name = 'crlc': unknown method; did you mean 'crcl'?"),
         (('[0.0, 0.4]', '[0.0, 1.4]'), "noise.rate = 1.4: accepted: 1 or less"),
         (('schedule.epochs = 3', 'schedule.epoch = 3'), "schedule.epoch = 3: unknown key; did you mean 'epochs'?"),

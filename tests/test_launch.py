@@ -147,6 +147,10 @@ def test_a_worker_says_how_far_its_tokenising_is_and_stops_there(tmp_path: Path)
         _tell_tokenising(claim, stop, 0.34)
         wait_for(lambda: "tokenised" in heartbeat(tmp_path))
         assert describe(heartbeat(tmp_path)) == "tokenising captions, 34%"
+        claim.report(scoring=True, share_done=1.0, seconds_left=0.0)
+        _tell_tokenising(None, stop, 0.8)  # of the test split, once training has ended
+        wait_for(lambda: "scoring" in heartbeat(tmp_path))
+        assert describe(heartbeat(tmp_path)) == "scoring the test split and the training pairs"
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Interrupted):
             _tell_tokenising(claim, stop, 0.5)

@@ -1,11 +1,13 @@
 """Cell folders: claims, heartbeats, rows, and files that are whole or absent."""
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,9 @@ from ledger_toys import a_result, a_row, a_spec
 
 from harness.errors import HarnessError
 from harness.files import read_json, write_atomic, write_json
+from harness.grids import single_run
 from harness.ledger import Cell, Claim, ClaimLost, Ledger, claim
+from harness.ledger.command import made_by
 
 
 @pytest.fixture
@@ -64,6 +68,7 @@ def test_one_of_many_gets_the_claim(cell: Cell) -> None:
 def test_the_claim_of_a_killed_process_is_taken_over_at_once(cell: Cell) -> None:
     code = f"""
 import time
+import tomllib
 from pathlib import Path
 from harness.ledger import Claim
 assert Claim.take(Path({str(cell.folder)!r}))
@@ -210,3 +215,22 @@ def test_a_run_is_found_by_the_beginning_of_its_fingerprint_or_its_name(tmp_path
         ledger.find("ab")
     with pytest.raises(HarnessError, match="no run is called 'zzz'"):
         ledger.find("zzz")
+
+
+def test_the_command_behind_a_cell() -> None:
+    assert made_by({"grid": "demo"}) == "harness run demo"
+    assert made_by({"grid": "demo-smoke"}) == "harness run demo --smoke"
+    assert made_by({"grid": "demo"}, "rivals-smoke") == "harness run rivals --smoke"
+    assert made_by({"grid": "fair-crcl-smoke", "sweep": "fair-crcl-smoke"}) == "harness sweep fair-crcl --smoke"
+    given = {
+        "dataset": "toy", "method": {"name": "crcl"}, "noise.rate": 0.4, "method.pieces": [3, 4], "method.beta": 0.8,
+    }  # fmt: skip
+    grid = single_run(given)
+    [cell] = grid.cells
+    words = shlex.split(made_by(cell.entry(grid.name)))
+    assert words[:4] == ["harness", "train", "--dataset", "toy"]
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    again = {name: options[f"--{name}"] for name in ("dataset", "method", "noise", "backbone")}
+    settings = dict(word.split("=", 1) for name, word in zip(words[2::2], words[3::2], strict=True) if name == "--set")
+    read = {key: tomllib.loads(f"value = {text}")["value"] for key, text in settings.items()}
+    assert [each.fingerprint for each in single_run({**again, **read}).cells] == [cell.fingerprint]

@@ -212,7 +212,7 @@ def test_freeze_steps_round_up_to_epochs(steps: int, epochs: int) -> None:
 def test_messages() -> None:
     with pytest.raises(HarnessError, match=r"schedule.epochs = 30: CRCL takes its length from method.pieces"):
         CRCL().phases(30, STEPS)
-    too_short = r"method.pieces = \[5, 2\]: 2 epochs correct no label \(freeze_epochs = 2\); accepted: 3 or"
+    too_short = r"method.pieces = \[5, 2\]: a piece of 2 epochs corrects no label \(freeze_epochs = 2\); accepted: 3 or"
     with pytest.raises(HarnessError, match=too_short):
         CRCL(pieces=(5, 2)).phases(None, STEPS)
     with pytest.raises(HarnessError, match=r"freeze_steps = 65 is 7 epochs of 10 steps.*accepted: 8 or more"):

@@ -70,3 +70,16 @@ def test_the_example_method_works_with_one_line_in_the_catalogue(monkeypatch: py
 
 def test_it_is_short() -> None:
     assert len(README.split()) <= 1700
+
+
+def test_it_opens_with_whom_it_is_for_and_how_to_get_it() -> None:
+    opening = README.partition("```")[0]
+    for user in ("reproduce or compare", "pictures and captions of your own", "add a method"):
+        assert user in opening
+    assert BLOCKS[0][1].startswith("git clone ")
+    assert re.search(r"make demo .* CPU minutes", BLOCKS[0][1])  # measured; what the machine makes of them is its own
+    assert "FLOP" not in README
+    places = re.findall(r"^\| `.+\|$", README.partition("## What lies where")[2], flags=re.MULTILINE)
+    assert 0 < len(places) <= 12
+    for folder in re.findall(r"`([\w/]+)/`", "".join(row.split("|")[1] for row in places)):
+        assert any((root / folder).is_dir() for root in (ROOT, ROOT / "harness")), folder

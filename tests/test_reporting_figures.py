@@ -240,7 +240,7 @@ def test_runs_of_one_kind_of_pair_and_runs_without_pairs_are_said(tmp_path: Path
             ledger.cell(cell.fingerprint).path("pairs.npz").unlink()
     rendered = render(path, ledger)
     assert axes_texts(rendered).count("AUC unknown: one kind alone") == 3
-    assert "2 finished runs keep no pairs.npz" in markdown(rendered)
+    assert "Finished runs without pairs.npz: 2." in markdown(rendered)
 
 
 def test_with_nothing_trained_labels_are_all_missing(tmp_path: Path) -> None:

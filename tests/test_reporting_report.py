@@ -140,6 +140,8 @@ def test_with_nothing_trained_yet_it_is_all_missing(here: Path) -> None:
     assert "trains the 18 that are missing" not in files["md"]  # six rows: each has its own command
     assert files["md"].count("3 waiting") == 6
     assert "0 of 18 runs" in files["md"]
+    assert "No run is finished yet." in files["md"]
+    assert "Bold:" not in files["md"]
     assert {row[4] for row in table(files["md"])[1:]} == {"–"}
 
 
@@ -403,6 +405,12 @@ def test_the_report_verb_prints_and_writes(here: Path) -> None:
     assert f"written: {here / 'out' / 'toy_report.md'}" in outcome.output
     assert f"page: {here / 'out' / 'index.html'}" in outcome.output
     assert "Toy &amp; 100 % honest" in (here / "out" / "index.html").read_text()
+
+    arguments[0:1] = [arguments[0], "nowhere"]
+    (here / "out" / "toy_report.md").unlink()
+    with pytest.raises(HarnessError, match="nowhere: there is no such file in reports/"):
+        CliRunner().invoke(report_verb.command, arguments, catch_exceptions=False)
+    assert not (here / "out" / "toy_report.md").exists()
 
 
 def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(

@@ -53,7 +53,7 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     cell.append_row(row(1))
     mirror_cell(store, cell)
     run = the_run(store, cell)
-    assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0)]
+    assert history(store, run, "dev/rsum") == [(1, 100.0), (2, 101.0)]
     assert history(store, run, "train/steps/loss") == [(0, 0.0), (5, 1.0), (10, 0.0), (15, 1.0)]
     assert "labels/auc" not in run.data.metrics  # undefined, not zero
 
@@ -63,7 +63,7 @@ def test_a_cell_is_followed_from_its_first_epoch_to_its_result(store: Store, run
     assert run.info.status == "FINISHED"
     assert run.info.end_time == 1_700_001_200_000
     assert history(store, run, "test/detail/i2t_r1") == [(0, 40.0)]
-    assert (run.data.metrics["dev/rsum_selected"], run.data.metrics["progress/selected_epoch"]) == (101.0, 1.0)
+    assert (run.data.metrics["dev/rsum_selected"], run.data.metrics["progress/selected_epoch"]) == (101.0, 2.0)
     assert run.data.metrics["progress/realised_noise"] == 0.4
     assert run.data.tags["device"] == "cpu"
     assert run.data.tags["mlflow.source.git.commit"] == "abc123"
@@ -161,7 +161,7 @@ def test_epochs_trained_again_after_a_kill_are_not_logged_twice(store: Store, ru
     mirror_cell(store, cell)
 
     run = the_run(store, cell)
-    assert history(store, run, "dev/rsum") == [(0, 100.0), (1, 101.0), (2, 102.0), (3, 103.0)]
+    assert history(store, run, "dev/rsum") == [(1, 100.0), (2, 101.0), (3, 102.0), (4, 103.0)]
     assert len(history(store, run, "train/steps/loss")) == 8
     assert run.info.status == "FINISHED"
 
@@ -178,7 +178,7 @@ def test_an_unfinished_begin_is_finished(store: Store, runs: Path, monkeypatch: 
     run = the_run(store, cell)
     assert run.data.params["method.name"] == "crcl"
     assert [f.path for f in store.client.list_artifacts(run.info.run_id)] == ["spec.json"]
-    assert history(store, run, "epoch") == [(0, 0.0)]
+    assert history(store, run, "epoch") == [(1, 1.0)]
 
 
 def _raise_os_error(*args: Any, **kwargs: Any) -> None:
@@ -214,7 +214,22 @@ def test_a_cell_trained_anew_is_another_run(store: Store, runs: Path) -> None:
     mirror_cell(store, cell)
     run = the_run(store, cell)
     assert run.info.run_id != first
-    assert history(store, run, "dev/rsum") == [(0, 7.0)]
+    assert history(store, run, "dev/rsum") == [(1, 7.0)]
+
+
+def test_a_run_that_an_older_version_began_is_logged_anew(store: Store, runs: Path) -> None:
+    """Its points are placed otherwise: it counted epochs from 0."""
+    cell = make_cell(runs)
+    hold(cell)
+    cell.append_row(row(0))
+    mirror_cell(store, cell)
+    first = the_run(store, cell).info.run_id
+    store.client.set_tag(first, "mirrored", "begun")  # without a layout, as it was
+    cell.append_row(row(1))
+    mirror_cell(store, cell)
+    run = the_run(store, cell)
+    assert run.info.run_id != first
+    assert history(store, run, "dev/rsum") == [(1, 100.0), (2, 101.0)]
 
 
 def test_rebuilt_from_the_ledger_it_says_the_same(store: Store, runs: Path) -> None:
@@ -254,7 +269,7 @@ def test_more_points_than_one_call_takes(store: Store, runs: Path) -> None:
     mirror_cell(store, cell)
     run = the_run(store, cell)
     assert len(history(store, run, "train/steps/loss")) == 1703
-    assert history(store, run, "epoch") == [(0, 0.0), (1, 1.0)]
+    assert history(store, run, "epoch") == [(1, 1.0), (2, 2.0)]
 
 
 def _mirror_in_a_process(runs: Path, begin: Any) -> None:
@@ -280,7 +295,7 @@ def test_two_launchers_at_once_on_a_fresh_store_log_nothing_twice(runs: Path) ->
     assert [process.exitcode for process in processes] == [0, 0]
     store = open_store(None, runs)
     for cell in cells:
-        assert history(store, the_run(store, cell), "epoch") == [(e, float(e)) for e in range(4)]
+        assert history(store, the_run(store, cell), "epoch") == [(e, float(e)) for e in range(1, 5)]
 
 
 def test_a_fresh_store_is_made_once_and_in_wal_mode(migrated: Path) -> None:
@@ -343,7 +358,7 @@ def test_a_launcher_looks_only_at_what_changed(runs: Path, monkeypatch: pytest.M
     assert mirror.complaint is None
     assert looked_at == [cells[0].fingerprint, cells[1].fingerprint, cells[1].fingerprint]
     store = open_store(None, runs)
-    assert history(store, the_run(store, cells[1]), "epoch") == [(0, 0.0), (1, 1.0)]
+    assert history(store, the_run(store, cells[1]), "epoch") == [(1, 1.0), (2, 2.0)]
 
 
 class Counting:

@@ -20,6 +20,7 @@ from harness.errors import HarnessError
 from harness.ledger import Cell
 from harness.reporting.shown import EXTRAS
 from harness.tracking import Store, forget, mirror_cell, open_store
+from harness.tracking.mlflow_runs import BEGUN
 from harness.tracking.mlflow_views import TAG
 from harness.tracking.scorer import Scorer
 from harness.tracking.store import local_path
@@ -114,7 +115,7 @@ def test_a_model_takes_no_room_twice_and_is_made_once(store: Store, runs: Path) 
     mirror_cell(store, cell)
     (weights,) = (runs.parent / "mlartifacts").rglob("model.safetensors")
     assert weights.stat().st_ino == cell.path("model.safetensors").stat().st_ino
-    store.client.set_tag(run_of(store, cell).info.run_id, "mirrored", "begun")  # as if killed before the mark
+    store.client.set_tag(run_of(store, cell).info.run_id, "mirrored", BEGUN)  # as if killed before the mark
     mirror_cell(store, cell)
     experiment = run_of(store, cell).info.experiment_id
     (made,) = store.client.search_logged_models([experiment])

@@ -107,7 +107,7 @@ def test_a_run_is_followed_from_its_first_epoch_to_its_result(runs: Path, name: 
     target.close()
     opened(name, runs).mirror(cell, "toy")
     points = READ[name](runs, cell)
-    assert points["dev/rsum"] == [(0, 100.0), (1, 101.0)]
+    assert points["dev/rsum"] == [(1, 100.0), (2, 101.0)]
     assert points["train/steps/loss"] == [(0, 0.0), (5, 1.0), (10, 0.0), (15, 1.0)]
     assert points["test/rsum"] == [(0, 300.0)]
     assert "labels/auc" not in points  # undefined, not zero
@@ -139,7 +139,7 @@ def test_after_a_kill_no_point_is_there_twice(runs: Path, name: str) -> None:
     target.mirror(cell, "toy")
     target.close()
     points = READ[name](runs, cell)
-    assert points["dev/rsum"] == [(0, 100.0), (1, 101.0), (2, 102.0), (3, 103.0)]
+    assert points["dev/rsum"] == [(1, 100.0), (2, 101.0), (3, 102.0), (4, 103.0)]
     assert len(points["train/steps/loss"]) == 8
     assert points["test/rsum"] == [(0, 300.0)]
 
@@ -155,7 +155,7 @@ def test_a_cell_trained_anew_is_another_run(runs: Path, name: str) -> None:
     cell.append_row({**row(0), "values": {"dev/rsum": 7.0}})
     finish(cell, {**result(), "seconds": 1.0})
     target.mirror(cell, "toy")
-    assert READ[name](runs, cell)["dev/rsum"] == [(0, 7.0)]
+    assert READ[name](runs, cell)["dev/rsum"] == [(1, 7.0)]
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
@@ -177,7 +177,7 @@ def test_a_half_written_event_file_is_not_read(runs: Path) -> None:
     (folder,) = (runs.parent / "tensorboard" / "toy").iterdir()
     (whole,) = folder.glob("*.to-0")
     (folder / "unfinished").write_bytes(whole.read_bytes()[:40])  # where a writer was killed
-    assert in_tensorboard(runs, cell)["dev/rsum"] == [(0, 100.0)]
+    assert in_tensorboard(runs, cell)["dev/rsum"] == [(1, 100.0)]
 
 
 def test_tensorboard_shows_settings_and_words(runs: Path) -> None:

@@ -12,6 +12,7 @@ from harness.api.evaluating import evaluate_run
 from harness.api.tables import curves_of
 from harness.errors import HarnessError
 from harness.ledger import Cell, Ledger
+from harness.ledger.command import made_by
 from harness.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Run:
 
     @property
     def _again(self) -> str:
-        return f"`harness run {self.cell.spec['grid']}` trains what is missing"
+        return f"`{made_by(self.cell.spec)}` trains what is missing"
 
     def _file(self, name: str, otherwise: str) -> Path:
         """A file of a finished run; `otherwise`: why a finished run may lack it."""

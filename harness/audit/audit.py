@@ -20,6 +20,7 @@ from harness.errors import HarnessError
 from harness.evaluation.correspondence import label_report
 from harness.files import write_atomic, write_json
 from harness.ledger import Cell
+from harness.ledger.command import made_by
 from harness.printing.numbers import count
 from harness.spec import RunSpec
 from harness.training.data import open_for
@@ -104,7 +105,7 @@ def finished_run(cell: Cell) -> RunSpec:
     state = cell.state()
     if state != "done":
         raise HarnessError(
-            f"{cell.folder}: {cell.name} is {state}; an audit needs a finished run: `harness run {cell.spec['grid']}` "
+            f"{cell.folder}: {cell.name} is {state}; an audit needs a finished run: `{made_by(cell.spec)}` "
             "trains what is missing"
         )
     members = (cell.result() or {}).get("members")

@@ -89,7 +89,7 @@ def _write(
 ) -> None:
     """others: the page has also those reports whose files lie in `out` from earlier calls."""
     from harness.errors import HarnessError
-    from harness.grids import declarations
+    from harness.grids import declarations, find
     from harness.printing.numbers import count
     from harness.reporting import format_json, format_markdown, render, write_files
     from harness.reporting.page import write_page
@@ -97,6 +97,8 @@ def _write(
     rendered, faulty = [], []
     say = partial(click.echo, err=printed == "json")  # a program reads what is printed
     words = reports or sorted(declarations("reports"), key=_place)
+    for word in reports:
+        find(word, "reports")  # a name that is none is told before anything is written
     for word in words:
         try:
             each = render(word, ledger, smoke=smoke, now=now)

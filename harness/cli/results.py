@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from harness.cli import options
+from harness.printing.numbers import count
 
 files = click.argument("paths", nargs=-1, metavar="[FILE|FOLDER]...", type=click.Path(path_type=Path))
 
@@ -39,7 +40,7 @@ def collect_(grids: tuple[str, ...], by: str, out: Path, runs: Path) -> None:
     ]
     results = collect(cells, by)
     write_results(results, out)
-    print(f"{out}: {len(results.entries)} runs by {results.by}; `harness results page {out}` shows them")
+    print(f"{out}: {count(len(results.entries), 'run')} by {results.by}; `harness results page {out}` shows them")
 
 
 @command.command("check")
@@ -50,7 +51,7 @@ def check(paths: tuple[Path, ...]) -> None:
 
     for file in files_of(paths):
         results = read_results(file)
-        print(f"{file}: {len(results.entries)} runs by {results.by}")
+        print(f"{file}: {count(len(results.entries), 'run')} by {results.by}")
 
 
 @command.command("page")

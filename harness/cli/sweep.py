@@ -106,9 +106,9 @@ def command(
     print(f"{sweep.name}: {count(len(rows), 'trial')}, {counts}")
     print(f"winner  trial {best.number}: {settings_of(best)}  {words(sweep, best.value)}  {test}")
     print(f"paper   trial 0: {settings_of(rows[0])}  {words(sweep, rows[0].value)}")
-    print(
-        f"next    `harness run {folder / f'{sweep.name}_best.toml'}` trains both with {count(len(sweep.seeds), 'seed')}"
-    )
+    settings = "this setting" if best.parameters == rows[0].parameters else "both"
+    grid = folder / f"{sweep.name}_best.toml"
+    print(f"next    `harness run {grid}` trains {settings} with {count(len(sweep.seeds), 'seed')}")
 
 
 def _draw(title: str, folder: Path) -> dict[str, Any]:

@@ -166,8 +166,8 @@ def why_not_finite(dataset: Dataset) -> str:
 
 
 def _values(name: str, features: np.ndarray | Vectors, bad: list[int], empty: list[int]) -> Finding:
-    wrong = f"{len(bad)} rows hold NaN or infinity, the first is row {bad[0]}" if bad else ""
-    odd = f"{len(empty)} rows are all 0, the first is row {empty[0]}" if empty else ""
+    wrong = f"rows with NaN or infinity: {len(bad):,}, the first is row {bad[0]}" if bad else ""
+    odd = f"rows of zeros alone: {len(empty):,}, the first is row {empty[0]}" if empty else ""
     size = features.values.size if isinstance(features, Vectors) else features.size
     text = f"{size:,} values in {len(features):,} rows"
     return _finding(name, text + ("" if bad else ", all finite"), error=wrong, warning=odd)
@@ -175,7 +175,7 @@ def _values(name: str, features: np.ndarray | Vectors, bad: list[int], empty: li
 
 def _copies(split: Split, copies: int, hashes: list[bytes]) -> Finding:
     unlike = [row for row in range(len(hashes)) if hashes[row] != hashes[row - row % copies]]
-    wrong = f"row {unlike[0]} is no copy ({len(unlike)} such rows)" if unlike else ""
+    wrong = f"row {unlike[0]} is no copy (such rows: {len(unlike):,})" if unlike else ""
     text = f"each image's row is there {copies} times; one is used"
     return _finding(f"{split.name} copies", text, error=wrong)
 

@@ -92,13 +92,13 @@ class Tokens:
     def of(
         cls, texts: Sequence[str], tell: Callable[[float], None] = lambda share: None, tokenizer: str = WORDS
     ) -> "Tokens":
-        """tell: given the share that is done, every few thousand captions (4,000 a second on one core). tokenizer: as
-        for `splitter`."""
+        """tell: given the share that is done, every few thousand captions (4,000 a second on one core), and of fewer
+        nothing. tokenizer: as for `splitter`."""
         split = splitter(tokenizer)
         number: dict[str, int] = {}
         coded: list[list[int]] = []
         for place, text in enumerate(texts):
-            if place % _TELL_EVERY == 0:
+            if place and place % _TELL_EVERY == 0:
                 tell(place / len(texts))
             coded.append([number.setdefault(token, len(number)) for token in split(text)])
         lengths = np.fromiter(map(len, coded), dtype=np.int64, count=len(coded))

@@ -140,6 +140,8 @@ class Display:
 
 def describe(beat: dict[str, Any]) -> str:
     """A heartbeat in words: position, loss, dev rSum, time left."""
+    if "scoring" in beat:
+        return "scoring the test split and the training pairs"
     if "epoch" not in beat:
         return f"tokenising captions, {beat['tokenised']:.0%}" if "tokenised" in beat else "preparing"
     at = name_epoch(beat["epoch"], beat["epochs"], beat["piece"], beat["pieces"])

@@ -73,6 +73,7 @@ from torch import Tensor
 from harness.errors import HarnessError
 from harness.methods.base import Method, PairBatch, Phase, Progress, State, square
 from harness.methods.softmax import TRANSFORMS, log_matching, matching, off_diagonal
+from harness.printing.numbers import count
 
 
 def active_loss(log_p: Tensor, log_q: Tensor, labels: Tensor) -> Tensor:
@@ -196,8 +197,8 @@ class CRCL(Method):
                 else f"freeze_steps = {self.freeze_steps} is {frozen} epochs of {steps_per_epoch} steps"
             )
             raise HarnessError(
-                f"method.pieces = {list(lengths)}: {min(lengths)} epochs correct no label ({counted}); "
-                f"accepted: {frozen + 1} or more epochs a piece; lengthen the pieces or freeze for less"
+                f"method.pieces = {list(lengths)}: a piece of {count(min(lengths), 'epoch')} corrects no label "
+                f"({counted}); accepted: {frozen + 1} or more epochs a piece; lengthen the pieces or freeze for less"
             )
         return [Phase(length) for length in lengths]
 

@@ -1,7 +1,8 @@
 """DCL: a division inside every batch, and negatives that may be positive.
 
-Source: "Negative can be positive: Learning discriminative representations from noisy correspondence", Information
-Fusion 2026; released code hxy2969/dcl. Formulas as in the code; the text of the paper was not at hand.
+Source: "Negative Can Be Positive: A Stable and Noise-Resistant Complementary Contrastive Learning for Cross-Modal
+Matching", Information Fusion 2026; released code hxy2969/dcl. Formulas as in the code; the text of the paper was not at
+hand.
 
 In every batch, from the first step on and without a warm-up, with e = 1e-6 and scores S (B, B):
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.ledger import Cell
+from harness.ledger.command import made_by
 from harness.printing.markdown import markdown
 from harness.printing.numbers import decimal, duration, percent
 from harness.printing.table import Block, Section, Table, plain
@@ -30,8 +31,8 @@ def note(cell: Cell) -> str:
         blocks.append(f"Failed: {failure['error']}")
     if cell.rows():
         blocks.append([f"**{finding.verdict}** {finding.signature}: {finding.words}" for finding in diagnose(cell)])
-    word = f"harness sweep {spec['sweep']}" if "sweep" in spec else f"harness run {spec['grid']}"
-    blocks.append(f"Made by `{word}`; `harness diagnose {cell.fingerprint}`, `harness audit {cell.fingerprint}`")
+    more = " ".join(f"`harness {verb} {cell.fingerprint}`" for verb in ("diagnose", "audit"))
+    blocks.append(f"Made by `{made_by(spec)}`. More: {more}")
     return markdown(Section(cell.name, blocks, level=3))
 
 

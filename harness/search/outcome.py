@@ -105,7 +105,7 @@ def best_toml(sweep: Sweep, best: TrialRow, values: Values) -> str:
         found += " It is the paper's setting: nothing that was tried is better."
     grid = {
         "title": f"{sweep.title}: the winner beside the paper",
-        "claim": f"What wins on dev with one seed still wins with {len(sweep.seeds)}.",
+        "claim": f"What wins on dev with one seed still wins with {count(len(sweep.seeds), 'seed')}.",
         "run": {name: value for name, value in sweep.base.items() if name != "seed"},
         "axes": {
             "seed": sweep.seeds,

@@ -9,6 +9,8 @@ from typing import Any
 
 from harness.files import read_json
 from harness.ledger import Cell
+from harness.ledger.command import made_by
+from harness.printing.numbers import ordinal
 from harness.tracking import records
 from harness.tracking.mlflow_models import drop_models, log_model
 from harness.tracking.mlflow_sweeps import mirror_sweep
@@ -24,7 +26,8 @@ STATUS = {
     "done": "FINISHED",
 }
 ARTIFACTS = {"failed": ["failure.json"], "done": ["result.json", "labels.npy", "noise.npy"]}
-LAYOUT = 2  # of a run; one that a version with another layout has finished is logged anew
+LAYOUT = 3  # of a run; one that a version with another layout has begun is logged anew
+BEGUN = f"begun layout {LAYOUT}"
 DIGEST = 36  # characters that MLflow keeps of a dataset's digest
 
 
@@ -108,8 +111,8 @@ def _delete(store: Store, run: Any) -> None:
 def _update(store: Store, cell: Cell, grid: str, state: str, rows: list[dict[str, Any]], extras: Extras) -> None:
     ending = _ending(cell, state)
     run = store.find_run(grid, cell.fingerprint)
-    if run is not None and run.data.tags.get("mirrored", "").startswith("done") and run.data.tags["mirrored"] != ending:
-        _delete(store, run)  # the cell was deleted and trained anew, or an older version made the run
+    if run is not None and _is_of_another(run.data.tags.get("mirrored", BEGUN), ending):
+        _delete(store, run)
         run = None
     if run is None:
         run = _create(store, cell, grid, rows)
@@ -118,10 +121,10 @@ def _update(store: Store, cell: Cell, grid: str, state: str, rows: list[dict[str
         log(store, run_id, params=records.params(cell.spec["run"]))
     if "mirrored" not in tags:
         store.client.log_artifact(run_id, str(cell.path("spec.json")))
-        log(store, run_id, tags={"mirrored": "begun"})
+        log(store, run_id, tags={"mirrored": BEGUN})
 
-    last = run.data.metrics.get("epoch", -1.0)
-    for batch in records.batches(records.row_points(row) for row in rows if row["epoch"] > last):
+    last = run.data.metrics.get("epoch", 0.0)
+    for batch in records.batches(records.row_points(row) for row in rows if ordinal(row["epoch"]) > last):
         log(store, run_id, points=batch)
 
     if ending is not None and tags.get("mirrored") != ending:
@@ -132,7 +135,7 @@ def _update(store: Store, cell: Cell, grid: str, state: str, rows: list[dict[str
 
 def _create(store: Store, cell: Cell, grid: str, rows: list[dict[str, Any]]) -> Any:
     tags = {**records.spec_tags(cell.spec), "grid": grid, "ledger": str(cell.folder.absolute())}
-    tags |= {"mlflow.source.name": f"harness run {grid}", "mlflow.source.type": "LOCAL"}
+    tags |= {"mlflow.source.name": made_by(cell.spec, grid), "mlflow.source.type": "LOCAL"}
     sweep = read_json(cell.folder.parent / "sweeps" / grid / "sweep.json")
     parent = store.find_run(grid, sweep["folder"]) if sweep else None
     if parent is not None:
@@ -150,8 +153,13 @@ def _began(cell: Cell, rows: list[dict[str, Any]]) -> int:
     return records.finished(result) if result else round(1000 * time.time())
 
 
+def _is_of_another(mark: str, ending: str | None) -> bool:
+    """Whether a run with this mark is that of a training before the cell was deleted, or one of an older version."""
+    return (mark.startswith("done") and mark != ending) or not mark.endswith(f"layout {LAYOUT}")
+
+
 def _ending(cell: Cell, state: str) -> str | None:
-    """A mark for how the cell ended, e.g. "done 1f0c… layout 2"; None while it has not."""
+    """A mark for how the cell ended, e.g. "done 1f0c… layout 3"; None while it has not."""
     if state not in ARTIFACTS:
         return None
     digest = hashlib.sha256(cell.path(ARTIFACTS[state][0]).read_bytes()).hexdigest()[:16]

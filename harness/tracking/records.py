@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from harness.printing.numbers import ordinal
+
 LONGEST_PARAM = 6000  # MLflow cuts longer values without a word; the whole spec is an artifact anyway
 HEADLINES = ("rsum", "auc")
 LARGEST_BATCH = 800  # metrics in one call: MLflow takes 1,000 entries, and 100 tags and 100 params may come along
@@ -68,17 +70,18 @@ def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def row_points(row: Mapping[str, Any]) -> list[Point]:
-    """One epoch's row: its values at the epoch, its sampled steps at the global step.
+    """One epoch's row: its values at the epoch, counted from 1 as everywhere that people look; its sampled steps at the
+    global step.
 
     The figures that runs are judged by stand first: a run's page lists them in the order of their first points. `epoch`
     stands last: a store that has it has the whole row, so it tells what is still to be logged. Times are
     computed from the row alone, so that logging a row again gives the same points, which MLflow then recognises.
     """
-    end, seconds, epoch = float(row["time"]), float(row.get("seconds") or 0.0), int(row["epoch"])
+    end, seconds, epoch = float(row["time"]), float(row.get("seconds") or 0.0), ordinal(int(row["epoch"]))
     steps = row.get("steps") or []
     whole = {key: row["values"].get(key) for key in ("dev/rsum", "labels/auc", "train/loss")}
     whole |= {placed(key): value for key, value in row["values"].items()}
-    whole |= {"progress/piece": row.get("piece"), "progress/seconds_per_epoch": row.get("seconds")}
+    whole |= {"progress/piece": _ordinal(row.get("piece")), "progress/seconds_per_epoch": row.get("seconds")}
     whole |= {f"system/{key}": value for key, value in row.get("system", {}).items()}
     points = [Point(key, value, _milliseconds(end), epoch) for key, value in _finite(whole)]
     for number, (step, values) in enumerate(steps, start=1):
@@ -104,7 +107,7 @@ def result_points(result: Mapping[str, Any]) -> list[Point]:
         prefix = "test/" if len(test) == 1 else f"test/{protocol}/"
         named |= {placed(prefix + key): value for key, value in metrics.items()}
     best = result.get("best") or {}
-    named |= {"dev/rsum_selected": best.get("dev/rsum"), "progress/selected_epoch": best.get("epochs")}
+    named |= {"dev/rsum_selected": best.get("dev/rsum"), "progress/selected_epoch": _ordinal(best.get("epochs"))}
     named["progress/realised_noise"] = result.get("noise", {}).get("realised_rate")
     named["progress/seconds"] = result.get("seconds")
     at = finished(result)
@@ -129,6 +132,10 @@ def batches(rows: Iterable[list[Point]], most: int = LARGEST_BATCH) -> Iterator[
             batch = batch[most:]
     if batch:
         yield batch
+
+
+def _ordinal(place: int | None) -> int | None:
+    return None if place is None else ordinal(place)
 
 
 def _text(value: Any) -> str:

@@ -307,7 +307,7 @@ class Trainer:
         if rank() == 0:
             self.cell.keep_rows(self.at.epochs)
             if lost := self.cell.lost_epochs(self.at.epochs):
-                print(f"{self.cell.path('metrics.jsonl')}: the rows of {len(lost)} epochs are lost; the run goes on")
+                print(f"{self.cell.path('metrics.jsonl')}: lost rows of epochs: {len(lost)}; the run goes on")
 
     def _steps_left(self) -> tuple[int, int]:
         """As far as is known: what a plan leaves out is not."""

@@ -123,8 +123,10 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
         best = trainer.fit()
     except Diverged as error:
         raise HarnessError(why_not_finite(dataset) or str(error)) from error
+    dataset.tell = partial(_tell_tokenising, None, stop)  # of the test split: a part of the scoring
     if claim is not None:
         claim.verify()
+        claim.report(scoring=True, share_done=1.0, seconds_left=0.0)
     backbones = [network.backbone for network in trainer.networks]
     scored, ranks = score_test(backbones, dataset, run, trainer.device)
     seen = score_pairs(

@@ -235,8 +235,9 @@ def _build(
     counts = {split: len(items) for split, items in manifest.splits.items()}
     shape = f"{recipe.regions} regions of {encoder.region_dim}, {recipe.dtype}"
     listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    each = manifest.captions_per_image or "any number of"
-    say(f"{out}: {listed} images, {each} captions each, {shape}")
+    each = manifest.captions_per_image
+    captions = f"{each or 'any number of'} caption{'' if each == 1 else 's'}"
+    say(f"{out}: {listed} images, {captions} each, {shape}")
     if manifest.test_from:
         say(f"{out}: no test rows, so {manifest.test_from} doubles as test: test figures will be dev figures")
     started = time.monotonic()

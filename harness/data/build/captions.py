@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.data.formats import CaptionFile, Row
 from harness.errors import HarnessError
+from harness.printing.numbers import count
 from harness.seeds import rng_for
 
 SPLITS = ("train", "dev", "test")
@@ -136,7 +137,7 @@ def _captions_per_image(path: Path, captions: dict[str, list[str]], asked: int |
     if asked is not None:
         if asked > low:
             raise HarnessError(
-                f"{path}: {fewest!r} has {low} captions, --captions-per-image is {asked}; accepted: <= {low}"
+                f"{path}: {fewest!r} has {count(low, 'caption')}, --captions-per-image is {asked}; accepted: <= {low}"
             )
         return asked
     return low if low == high else None

@@ -55,7 +55,7 @@ def render_labels(report: Report, spec: Labels, runs: list[Run]) -> Rendered:
     ]
     without = sum(bool(run.result) for row in rows for run in row.runs) - sum(len(seen.pairs) for seen in found)
     if without:
-        notes.append(f"{without} finished runs keep no pairs.npz: an older version trained them; train them again.")
+        notes.append(f"Finished runs without pairs.npz: {without}. An older version trained them; train them again.")
     histograms = pd.DataFrame(
         _bins(found), columns=["panel", "quantity", "pairs", "from", "to", "percent of these pairs"]
     )

@@ -72,7 +72,8 @@ def title_dataset(name: str) -> str:
 
 
 def join_sentences(*sentences: str) -> str:
-    return ". ".join(sentences) + "."
+    """Those that are not empty, each with its stop."""
+    return ". ".join(filter(None, sentences)) + "."
 
 
 def caption_cells(report: Report, rows: Sequence[Row]) -> str:
@@ -81,13 +82,14 @@ def caption_cells(report: Report, rows: Sequence[Row]) -> str:
     protocol = PROTOCOLS[report.protocol].title if report.protocol in PROTOCOLS else report.protocol
     where = f"test split, protocol {report.protocol}: {protocol}" if report.split == "test" else "dev split"
     shared = " and ".join(map(report.title_of, report.grouped_by))
+    bold = "Bold: the best of ours" + (f" at each value of {shared}" if shared else "")
     return join_sentences(
         report.title,
         f"Dataset: {title_dataset(name_dataset(report, runs))}",
         f"Recalls in percent on the {where}; {name_noise(runs)}",
         f"The network scored is that of {name_selection(runs)}; {_explain_test(runs)}",
         _count_seeds(rows),
-        "Bold: the best of ours" + (f" at each value of {shared}" if shared else ""),
+        bold if any(row.n for row in rows) else "",
         *name_reconstructions(runs),
     )
 
