@@ -98,6 +98,17 @@ def test_columns_are_put_behind(name: str, tmp_path: Path) -> None:
     assert "0.3" not in out.read_text()
 
 
+@pytest.mark.parametrize("name", ["c.json", "c.jsonl"])
+def test_what_json_may_hold_and_text_may_not(name: str, tmp_path: Path) -> None:
+    """Half a pair of surrogates, and NaN, which is how pandas writes a caption that is missing."""
+    lines = ['{"image": "a\\ud800.jpg", "caption": "x \\udfff"}', '{"image": "b.jpg", "caption": NaN}']
+    (tmp_path / name).write_text("\n".join(lines) if name == "c.jsonl" else f"[{','.join(lines)}]")
+    file = read_captions(tmp_path / name)
+    assert pairs(tmp_path / name) == [("a?.jpg", "x ?"), ("b.jpg", "")]
+    file.write(tmp_path / f"o{name}", [0], {"score": [1, 2]})
+    assert '"x \\udfff"' in (tmp_path / f"o{name}").read_text()
+
+
 def test_coco_keeps_what_it_holds_besides(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(COCO))
     read_captions(tmp_path / "c.json").write(tmp_path / "o.json", [1])
@@ -270,6 +281,11 @@ def test_a_folder_is_read_by_its_metadata(tmp_path: Path) -> None:
         (b"", "an empty file"), (b"\n\n", "an empty file"), (b'{"a": 1, "b": [1]}', "keys a, b"),
         (b"[]", "an empty list"), (b"[1, 2]", r"\[0\] is a int and no object"), (b"[" * 100_000, "not JSON"),
         (b'[{"colour": "red"}]', "keys colour"), (b'{"images": [{"id": 1}], "annotations": []}', "without id or"),
+        (b'{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}',
+         r"images\[1\]: id 1 is that of another picture too"),
+        (b'{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": [1], "caption": "x"}]}',
+         r"annotations\[0\]: image_id \[1\] is no image"),
+        (b'{"images": [{"filename": "a", "sentences": null}]}', r"images\[0\]: no list of sentences"),
         (b'{"images": [], "annotations": [{"bbox": [1]}]}', r"annotations\[0\]: has bbox.*take captions_"),
         (b"x" * 1_000_000, "a first line of 1,000,000 characters"),
         (b"\x00\x01\x02\x03" * 50, "a NUL on line 1: a binary file"),

@@ -77,8 +77,13 @@ def unknown(path: Path, seen: str) -> HarnessError:
 
 
 def one_line(text: object) -> str:
-    """A caption on one line, whatever the file holds."""
-    return "" if text is None else " ".join(str(text).split())
+    """A caption on one line, whatever the file holds; NaN is none, as a missing value of pandas is written."""
+    return "" if text is None or text != text else " ".join(whole(text).split())
+
+
+def whole(text: object) -> str:
+    """As text that can be written: half of a pair of surrogates, which JSON may hold, becomes a question mark."""
+    return str(text).encode("utf-8", "replace").decode()
 
 
 def to_split(word: object, path: Path, where: str) -> str | None:
