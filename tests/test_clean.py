@@ -187,6 +187,11 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     said = str(say("--images", tmp_path / "p", "--captions", tmp_path / "c.csv", "--out", tmp_path / "o2").exception)
     assert "has none of the 1 picture that the captions name, first 'a.png'" in said
+    Image.new("RGB", (40, 40)).save(tmp_path / "p" / "a.png")
+    (tmp_path / "c.csv").write_text("image,caption\na.png,x\na.png,\nb.png,y\n")
+    said = str(say("--images", tmp_path / "p", "--captions", tmp_path / "c.csv", "--out", tmp_path / "o3").exception)
+    assert "1 pictures in 1 pairs can be used" in said
+    assert said.endswith("; left out: 1 no caption, 1 unreadable picture")
 
 
 def test_a_swapped_pair_is_judged_where_it_is_not_swapped() -> None:

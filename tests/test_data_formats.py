@@ -152,6 +152,25 @@ def test_a_caption_over_two_lines_and_a_quote_that_swallows(tmp_path: Path) -> N
             read_captions(path)
 
 
+def test_the_broken_row_of_flickr30k_s_published_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(
+        "image_name| comment_number| comment\na.jpg| 0| One dog .\na.jpg| 4   A dog runs across the grass .\n"
+    )
+    assert pairs(path) == [("a.jpg", "One dog ."), ("a.jpg", "A dog runs across the grass .")]
+
+
+def test_tars_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "empty.tar").write_bytes(b"")
+    (tmp_path / "other.tar").write_bytes(b"hello" * 1000)
+    with tarfile.open(tmp_path / "packed.tar", "w:gz") as archive:
+        archive.add(tmp_path / "empty.tar", "a.txt")
+    for name in ("empty", "other", "packed"):
+        for opened in (read_captions, Pictures):
+            with pytest.raises(HarnessError, match=r"not a whole tar archive without compression \([^\n]*\); copy"):
+                opened(tmp_path / f"{name}.tar")
+
+
 def test_a_line_that_tells_a_spreadsheet_the_separator(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text("sep=;\n" + as_csv(";"))
@@ -291,6 +310,8 @@ def test_a_folder_is_read_by_its_metadata(tmp_path: Path) -> None:
         (b"\x00\x01\x02\x03" * 50, "a NUL on line 1: a binary file"),
         (b"colour,shape\nred,round\n", "no column image and no column caption among: colour, shape"),
         (b"image,caption\na.jpg,Gr\xf6\xdfe\n", "line 2: byte 0xf6 is not UTF-8"),
+        (b"\x1f\x8b123", "a gzip file: unpack it"),
+        (b"PK\x03\x04123", "a zip file or spreadsheet: unpack it, save as CSV"),
         ("image,caption\na.jpg,x\n".encode("utf-16-le"), "a NUL on line 1: a binary file, or UTF-16 without its mark"),
         ("image,caption\na.jpg,x\n".encode("utf-16") + b"x", "line 3: byte 0x78 is not UTF-16"),
         (b"image,caption\na.jpg,x,y\n", "line 2: 3 cells under a header of 2.*commas here.*double quotes"),

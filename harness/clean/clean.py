@@ -7,6 +7,7 @@ swaps planted in them (copies.py), train (the harness's own trainer and ledger, 
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,7 +130,12 @@ def clean(task: Task, say: Say) -> Cleaned | None:
     findings, language = _look(file, pictures, say)
     unusable = {finding.row for finding in findings if finding.kind in UNUSABLE}
     rows = [place for place in range(len(file.rows)) if place not in unusable]
-    settings = settings_for(len({file.rows[place].image for place in rows}), len(rows))
+    try:
+        settings = settings_for(len({file.rows[place].image for place in rows}), len(rows))
+    except HarnessError as error:
+        why = Counter(finding.kind for finding in findings if finding.kind in UNUSABLE)
+        told = ", ".join(f"{number:,} {kind}" for kind, number in why.items())
+        raise HarnessError(f"{task.captions}: {error}" + (f"; left out: {told}" if told else "")) from None
     names = [task.ranking, *(name for name in task.compare if name != task.ranking)]
     tables = {name: method_tables(name, settings, task.clip) for name in names}
     whole, usable = _features(task, file, rows, pictures, "clip" in names, say)

@@ -27,6 +27,11 @@ SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _EXCEL = re.compile(r"(?i)sep=([,;|\t])")  # a first line that says the separator, as a spreadsheet takes it
 MOST_LINES = 20  # of one cell; a caption has fewer, and a lone quote swallows more
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_PACKED = (
+    (b"\x1f\x8b", "a gzip file: unpack it"),
+    (b"PK\x03\x04", "a zip file or spreadsheet: unpack it, save as CSV"),
+)
+_LOST_BAR = re.compile(r"\s*(\d+)\s{2,}(\S.*)")  # "4   A dog runs": a row of Flickr30k's results.csv as published
 
 
 class Delimited(CaptionFile):
@@ -59,6 +64,9 @@ class Delimited(CaptionFile):
                     f"{path}, {where}: {len(cells)} cells under a header of {len(self.names)}; accepted: a cell that "
                     f"holds the separator ({SEPARATORS[self.separator]} here) stands in double quotes"
                 )
+            lost = _LOST_BAR.fullmatch(cells[-1]) if len(cells) == len(self.names) - 1 else None
+            if lost and self.separator == "|":
+                cells[-1:] = lost.groups()
             cells += [""] * (len(self.names) - len(cells))
             self.rows.append(
                 Row(
@@ -154,6 +162,8 @@ def decoded(path: Path) -> tuple[bytes, str, str]:
         raise HarnessError(f"{path}: no such file; accepted: the file of captions") from None
     mark, encoding = next((pair for pair in _MARKS if content.startswith(pair[0])), (b"", "utf-8"))
     content = content[len(mark) :]
+    if packed := next((what for start, what in _PACKED if content.startswith(start)), ""):
+        raise unknown(path, packed)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
