@@ -30,6 +30,7 @@ from harness.cli import group
 from harness.data.build.pictures import Pictures
 from harness.data.formats import Row, read_captions
 
+verdict = import_module("harness.clean.verdict")
 flow = import_module("harness.clean.clean")  # the package has a function of that name
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 SHAPES = ("circle", "square", "triangle")
@@ -79,7 +80,7 @@ def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos, captions = write_user_data(folder, 60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow, "settings_for", lambda *sizes: replace(settings_for(*sizes), parts=2, epochs=3))
-        patch.setattr(flow, "BLIND", 0.0)
+        patch.setattr(verdict, "doubt", lambda *_: "")
         result = say("--images", photos, "--captions", captions, "--out", folder / "out", "--top", 30)
     assert result.exception is None, result.output
     return folder
@@ -136,7 +137,7 @@ def test_the_same_command_continues_and_trains_nothing_again(cleaned: Path) -> N
     before = {path: path.read_bytes() for path in (cleaned / "out").iterdir() if path.is_file()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow, "settings_for", lambda *sizes: replace(settings_for(*sizes), parts=2, epochs=3))
-        patch.setattr(flow, "BLIND", 0.0)
+        patch.setattr(verdict, "doubt", lambda *_: "")
         result = say(
             "--images", cleaned / "photos", "--captions", cleaned / "captions.json", "--out", cleaned / "out",
             "--top", 30,
@@ -187,6 +188,11 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     said = str(say("--images", tmp_path / "p", "--captions", tmp_path / "c.csv", "--out", tmp_path / "o2").exception)
     assert "has none of the 1 picture that the captions name, first 'a.png'" in said
+    Image.new("RGB", (40, 40)).save(tmp_path / "p" / "a.png")
+    (tmp_path / "c.csv").write_text("image,caption\na.png,x\na.png,\nb.png,y\n")
+    said = str(say("--images", tmp_path / "p", "--captions", tmp_path / "c.csv", "--out", tmp_path / "o3").exception)
+    assert "1 pictures in 1 pairs can be used" in said
+    assert said.endswith("; left out: 1 no caption, 1 unreadable picture")
 
 
 def test_a_swapped_pair_is_judged_where_it_is_not_swapped() -> None:

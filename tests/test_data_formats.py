@@ -98,6 +98,17 @@ def test_columns_are_put_behind(name: str, tmp_path: Path) -> None:
     assert "0.3" not in out.read_text()
 
 
+@pytest.mark.parametrize("name", ["c.json", "c.jsonl"])
+def test_what_json_may_hold_and_text_may_not(name: str, tmp_path: Path) -> None:
+    """Half a pair of surrogates, and NaN, which is how pandas writes a caption that is missing."""
+    lines = ['{"image": "a\\ud800.jpg", "caption": "x \\udfff"}', '{"image": "b.jpg", "caption": NaN}']
+    (tmp_path / name).write_text("\n".join(lines) if name == "c.jsonl" else f"[{','.join(lines)}]")
+    file = read_captions(tmp_path / name)
+    assert pairs(tmp_path / name) == [("a?.jpg", "x ?"), ("b.jpg", "")]
+    file.write(tmp_path / f"o{name}", [0], {"score": [1, 2]})
+    assert '"x \\udfff"' in (tmp_path / f"o{name}").read_text()
+
+
 def test_coco_keeps_what_it_holds_besides(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(COCO))
     read_captions(tmp_path / "c.json").write(tmp_path / "o.json", [1])
@@ -134,6 +145,53 @@ def test_a_caption_over_two_lines_and_a_quote_that_swallows(tmp_path: Path) -> N
     assert (tmp_path / "o.csv").read_text() == 'image,caption\na.jpg,"two\nlines"\n'
     path.write_text('image,caption\na.jpg,"a lone quote\n' + "b.jpg,x\n" * 50)
     with pytest.raises(HarnessError, match=r"line 2: a quote opens here and 51 lines stand"):
+        read_captions(path)
+    for swallowed in ('a.jpg,"one\nb.jpg,two\nc.jpg,three" more\n', 'a.jpg,x\nb.jpg,"one\nand nothing closes it\n'):
+        path.write_text("image,caption\n" + swallowed)  # few lines: a row among them, or the end of the file
+        with pytest.raises(HarnessError, match=r"line [23]: a quote opens here and [23] lines stand"):
+            read_captions(path)
+
+
+def test_the_broken_row_of_flickr30k_s_published_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(
+        "image_name| comment_number| comment\na.jpg| 0| One dog .\na.jpg| 4   A dog runs across the grass .\n"
+    )
+    assert pairs(path) == [("a.jpg", "One dog ."), ("a.jpg", "A dog runs across the grass .")]
+
+
+def test_tars_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "empty.tar").write_bytes(b"")
+    (tmp_path / "other.tar").write_bytes(b"hello" * 1000)
+    with tarfile.open(tmp_path / "packed.tar", "w:gz") as archive:
+        archive.add(tmp_path / "empty.tar", "a.txt")
+    for name in ("empty", "other", "packed"):
+        for opened in (read_captions, Pictures):
+            with pytest.raises(HarnessError, match=r"not a whole tar archive without compression \([^\n]*\); copy"):
+                opened(tmp_path / f"{name}.tar")
+
+
+def test_a_line_that_tells_a_spreadsheet_the_separator(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("sep=;\n" + as_csv(";"))
+    assert pairs(path) == PAIRS
+    read_captions(path).write(tmp_path / "o.csv", [1])
+    assert (tmp_path / "o.csv").read_text() == "sep=;\nimage;caption\nb.jpg;Two cats, asleep\n"
+
+
+def test_flickr8k_s_lists_beside_its_captions_are_the_splits(tmp_path: Path) -> None:
+    path = tmp_path / "Flickr8k.token.txt"
+    path.write_text("".join(f"{name}.jpg#{n}\ta caption\n" for name in "abcd" for n in range(2)))
+    for split, names in (("train", "a.jpg\n"), ("dev", "b.jpg\nc.jpg\n")):
+        (tmp_path / f"Flickr_8k.{split}Images.txt").write_text(names)
+    manifest = manifest_of(read_captions(path))
+    assert {name: [item.image for item in items] for name, items in manifest.splits.items()} == {
+        "train": ["a.jpg"], "dev": ["b.jpg", "c.jpg"],
+    }  # fmt: skip
+    assert manifest.notes == ["Flickr8k.token.txt: 1 image in none of the lists of splits beside it, left out"]
+    assert manifest.test_from == "dev"
+    (tmp_path / "Flickr_8k.testImages.txt").write_text("b.jpg\n")
+    with pytest.raises(HarnessError, match=r"'b\.jpg' is in Flickr_8k\.devImages\.txt too"):
         read_captions(path)
 
 
@@ -242,10 +300,20 @@ def test_a_folder_is_read_by_its_metadata(tmp_path: Path) -> None:
         (b"", "an empty file"), (b"\n\n", "an empty file"), (b'{"a": 1, "b": [1]}', "keys a, b"),
         (b"[]", "an empty list"), (b"[1, 2]", r"\[0\] is a int and no object"), (b"[" * 100_000, "not JSON"),
         (b'[{"colour": "red"}]', "keys colour"), (b'{"images": [{"id": 1}], "annotations": []}', "without id or"),
+        (b'{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}',
+         r"images\[1\]: id 1 is that of another picture too"),
+        (b'{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": [1], "caption": "x"}]}',
+         r"annotations\[0\]: image_id \[1\] is no image"),
+        (b'{"images": [{"filename": "a", "sentences": null}]}', r"images\[0\]: no list of sentences"),
         (b'{"images": [], "annotations": [{"bbox": [1]}]}', r"annotations\[0\]: has bbox.*take captions_"),
-        (b"x" * 1_000_000, "a first line of 1,000,000 characters"), (b"\x00\x01\x02\x03" * 50, "a binary file"),
+        (b"x" * 1_000_000, "a first line of 1,000,000 characters"),
+        (b"\x00\x01\x02\x03" * 50, "a NUL on line 1: a binary file"),
         (b"colour,shape\nred,round\n", "no column image and no column caption among: colour, shape"),
         (b"image,caption\na.jpg,Gr\xf6\xdfe\n", "line 2: byte 0xf6 is not UTF-8"),
+        (b"\x1f\x8b123", "a gzip file: unpack it"),
+        (b"PK\x03\x04123", "a zip file or spreadsheet: unpack it, save as CSV"),
+        ("image,caption\na.jpg,x\n".encode("utf-16-le"), "a NUL on line 1: a binary file, or UTF-16 without its mark"),
+        ("image,caption\na.jpg,x\n".encode("utf-16") + b"x", "line 3: byte 0x78 is not UTF-16"),
         (b"image,caption\na.jpg,x,y\n", "line 2: 3 cells under a header of 2.*commas here.*double quotes"),
         (b"image,caption,split\na.jpg,x,trian\n", "line 2: unknown split 'trian': did you mean 'train'"),
         (b'{"image": "a", "caption": "x"}\n{"image"\n', "line 2: is not JSON"),

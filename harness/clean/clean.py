@@ -7,8 +7,9 @@ swaps planted in them (copies.py), train (the harness's own trainer and ledger, 
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from harness.api.running import run_grid
 from harness.audit.alternatives import Alternatives, best_alternatives
 from harness.backbones.weights import load_networks
-from harness.clean.copies import Copy, plan_copies, write_copy, write_vocabulary
+from harness.clean.copies import Copy, known_pairs, plan_copies, write_copy, write_vocabulary
 from harness.clean.look import (
     Finding,
     find_in_pictures,
@@ -48,7 +49,8 @@ from harness.training.machine import Machine
 
 WHOLE = "all"  # name of the data set with every usable pair
 UNUSABLE = ("no picture", "unreadable picture", "no caption")
-BLIND = 0.6  # AUC of planted swaps below which the network tells nothing
+UNKNOWN = "no known word"  # a caption that nothing can be learnt of
+COPIES_FORMAT = 2  # of what lies in OUT/work; raised when the copies are made in another way
 CLIP_PIXELS = 224
 SAY_SECONDS = 10.0  # between lines on how far it is
 Say = Callable[[str], None]
@@ -112,11 +114,6 @@ class Cleaned:
     compared: dict[str, Verdict]
     notes: list[str] = field(default_factory=list)
 
-    @property
-    def blind(self) -> bool:
-        """Whether the network tells nothing, so that nothing may be dropped."""
-        return self.verdict.auc < BLIND
-
 
 def clean(task: Task, say: Say) -> Cleaned | None:
     """Judge every pair; None where the budget was spent before, and the same call continues.
@@ -133,7 +130,12 @@ def clean(task: Task, say: Say) -> Cleaned | None:
     findings, language = _look(file, pictures, say)
     unusable = {finding.row for finding in findings if finding.kind in UNUSABLE}
     rows = [place for place in range(len(file.rows)) if place not in unusable]
-    settings = settings_for(len({file.rows[place].image for place in rows}), len(rows))
+    try:
+        settings = settings_for(len({file.rows[place].image for place in rows}), len(rows))
+    except HarnessError as error:
+        why = Counter(finding.kind for finding in findings if finding.kind in UNUSABLE)
+        told = ", ".join(f"{number:,} {kind}" for kind, number in why.items())
+        raise HarnessError(f"{task.captions}: {error}" + (f"; left out: {told}" if told else "")) from None
     names = [task.ranking, *(name for name in task.compare if name != task.ranking)]
     tables = {name: method_tables(name, settings, task.clip) for name in names}
     whole, usable = _features(task, file, rows, pictures, "clip" in names, say)
@@ -141,7 +143,12 @@ def clean(task: Task, say: Say) -> Cleaned | None:
     write_vocabulary(whole.folder, whole, settings.minimum_count)
     whole = open_dataset(WHOLE, work / "data")  # with that vocabulary
     split = whole.split("train")
-    copies = plan_copies(split.image_of_caption, len(split.image_ids), settings, task.seed)
+    known = np.ones(len(usable), dtype=bool) if task.ranking == "clip" else known_pairs(whole)
+    findings += [
+        Finding(UNKNOWN, int(row), file.rows[row].image, file.rows[row].caption[:80]) for row in usable[~known]
+    ]
+    settings = _settings_without(settings, split.image_of_caption[known], len(known), task)
+    copies = plan_copies(split.image_of_caption, len(split.image_ids), settings, task.seed, known)
     for copy in copies:
         write_copy(copy, whole, work / "data", settings.minimum_count)
     notes: list[str] = []
@@ -154,9 +161,9 @@ def clean(task: Task, say: Say) -> Cleaned | None:
         cells = cells or trained
         compared[name] = judge(list(zip(copies, trained, strict=True)), task.seed)
     say("comparing every pair with the other pictures and captions")
-    alternatives = _alternatives(cells[0], whole, task.device)
+    alternatives = _alternatives(cells[0], whole, np.flatnonzero(known), task.device)
     return Cleaned(
-        task, file, pictures, usable, compared[task.ranking], alternatives, whole, findings, language, settings,
+        task, file, pictures, usable[known], compared[task.ranking], alternatives, whole, findings, language, settings,
         compared, notes,
     )  # fmt: skip
 
@@ -204,6 +211,21 @@ def _features(
     return open_dataset(WHOLE, root), np.array([place for places in by_image.values() for place in places], np.int64)
 
 
+def _settings_without(settings: Settings, image: NDArray[np.int64], pairs: int, task: Task) -> Settings:
+    """Settings for the pairs that a vocabulary of the old ones knows, by their images (n,) of `pairs` in all."""
+    if len(image) == pairs:
+        return settings
+    try:
+        found = settings_for(len(np.unique(image)), len(image))
+    except HarnessError:
+        raise HarnessError(
+            f"{task.captions}: {pairs - len(image):,} of {pairs:,} captions have no word that occurs "
+            f"{settings.minimum_count} times, and of the others too few are left to learn from; accepted: captions "
+            "that share words; --tokenizer characters, or a transformers tokenizer, reads parts of words"
+        ) from None
+    return replace(found, minimum_count=settings.minimum_count)
+
+
 def _train(
     task: Task, name: str, table: dict[str, Any], copies: Sequence[Copy], settings: Settings, work: Path,
     notes: list[str], say: Say,
@@ -248,17 +270,16 @@ def _collapsed(cells: Sequence[Cell]) -> str:
     return next((fault for cell in cells if (fault := collapsed_labels((cell.result() or {}).get("labels", {})))), "")
 
 
-def _alternatives(cell: Cell, whole: Dataset, device: str) -> Alternatives:
-    """The best other picture and caption of every pair, by the first training's network."""
+def _alternatives(cell: Cell, whole: Dataset, pairs: NDArray[np.int64], device: str) -> Alternatives:
+    """The best other picture and caption of some pairs (n,), by the first training's network."""
     from harness.spec import RunSpec
 
     network = cell.file("model.safetensors")
     assert network is not None
     opened = open_for(RunSpec.from_table({**cell.spec["run"], "dataset": WHOLE}), whole.folder.parent)
     split = opened.split("train")
-    everything = np.arange(len(split.texts))
     where = Machine(device).torch_device()
-    return best_alternatives(load_networks(network), split, split.image_of_caption, everything, where)
+    return best_alternatives(load_networks(network), split, split.image_of_caption, pairs, where)
 
 
 def _refuse_other(task: Task, work: Path) -> None:
@@ -267,7 +288,7 @@ def _refuse_other(task: Task, work: Path) -> None:
         "captions": str(task.captions.absolute()),
         "images": None if task.images is None else str(task.images.absolute()),
         "sha256": file_sha256(task.captions), "encoder": task.encoder, "regions": task.regions,
-        "tokenizer": task.tokenizer, "seed": task.seed,
+        "tokenizer": task.tokenizer, "seed": task.seed, "format of the copies": COPIES_FORMAT,
     }  # fmt: skip
     before = read_json(work / "task.json")
     if before is not None and before != now:

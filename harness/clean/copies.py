@@ -4,6 +4,7 @@ A copy is a data set in the field's layout beside the whole one. Its training fe
 second name: what differs are the captions, and which image each stands with.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from harness.clean.settings import COPIES, Settings
 from harness.data import Dataset, layout
 from harness.data.cards import DatasetCard
-from harness.data.vocabulary import Vocabulary
+from harness.data.sides import Captions
+from harness.data.vocabulary import MASK, SPECIAL, Vocabulary
 from harness.files import link_or_copy, write_array, write_atomic, write_json
 from harness.noise.base import choose, deranged
 from harness.seeds import rng_for
@@ -29,6 +31,7 @@ class Copy:
         name: of its folder.
         number: of the copy; the parts of a copy have the same swaps.
         rows: the pairs it trains on, by their place in the whole set.
+        dev: those of the images that choose its epoch.
         image: (pairs,) of the copy: the image each pair of the whole set stands with, swapped ones with a foreign one.
         planted: bool (pairs,), which ones are swapped.
     """
@@ -36,16 +39,34 @@ class Copy:
     name: str
     number: int
     rows: Index
+    dev: Index
     image: Index
     planted: NDArray[np.bool_]
 
 
-def plan_copies(image_of_caption: Index, images: int, settings: Settings, seed: int) -> list[Copy]:
+def known_pairs(whole: Dataset) -> NDArray[np.bool_]:
+    """(pairs,), whether the vocabulary knows a word of the caption. Punctuation is none."""
+    vocabulary, captions = whole.vocabulary, whole.split("train").captions
+    assert isinstance(captions, Captions)
+    words = [word not in (*SPECIAL, MASK) and not all(map(_is_mark, word)) for word in vocabulary.words]
+    return np.add.reduceat(np.array(words)[captions.ids], captions.offsets[:-1]) > 0
+
+
+def _is_mark(letter: str) -> bool:
+    return unicodedata.category(letter).startswith("P")
+
+
+def plan_copies(
+    image_of_caption: Index, images: int, settings: Settings, seed: int, known: NDArray[np.bool_] | None = None
+) -> list[Copy]:
     """The copies of a data set; the same for the same arguments.
 
     Captions are swapped among the pairs of one part, and among those of none, so that a swapped pair is left out by the
     same trainings as before.
+
+    known: (pairs,), the pairs that are in the copies; None: all.
     """
+    known = np.ones(len(image_of_caption), dtype=bool) if known is None else known
     order = rng_for("clean", "parts", seed).permutation(images)
     part = np.full(images, -1)
     for number in range(settings.parts):
@@ -56,14 +77,14 @@ def plan_copies(image_of_caption: Index, images: int, settings: Settings, seed: 
         rng = rng_for("clean", "planted", seed, number)
         image, planted = image_of_caption.copy(), np.zeros(len(image_of_caption), dtype=bool)
         for group in range(-1, settings.parts):
-            rows = np.flatnonzero(of_pair == group)
+            rows = np.flatnonzero((of_pair == group) & known)
             chosen = rows[choose(len(rows), settings.planted, rng)]
             if len(chosen) > 1:
                 image[chosen] = image_of_caption[chosen[deranged(image_of_caption[chosen], rng)]]
                 planted[chosen] = image[chosen] != image_of_caption[chosen]
         for left_out in range(settings.parts):
-            rows = np.flatnonzero(of_pair != left_out)
-            copies.append(Copy(f"copy{number}_part{left_out}", number, rows, image, planted))
+            rows, dev = (np.flatnonzero(chosen & known) for chosen in (of_pair != left_out, of_pair == left_out))
+            copies.append(Copy(f"copy{number}_part{left_out}", number, rows, dev, image, planted))
     return copies
 
 
@@ -76,8 +97,7 @@ def write_copy(copy: Copy, whole: Dataset, root: Path, minimum_count: int) -> No
         return
     folder.mkdir(parents=True, exist_ok=True)
     split = whole.split("train")
-    dev = np.setdiff1d(np.arange(len(split.texts)), copy.rows)
-    images = np.unique(copy.image[dev])
+    images = np.unique(copy.image[copy.dev])
     for kind, path in (("ims", source.features), ("pixels", source.pixels)):
         if path.is_file():
             link_or_copy(path, folder / f"train_{kind}.npy")
@@ -86,8 +106,8 @@ def write_copy(copy: Copy, whole: Dataset, root: Path, minimum_count: int) -> No
         folder, "train", split.image_ids, [(split.image_ids[copy.image[r]], split.texts[r]) for r in copy.rows]
     )
     # The dev pairs as they were found: a planted one among them would say nothing of the network.
-    pairs = [(split.image_ids[split.image_of_caption[row]], split.texts[row]) for row in dev]
-    found = np.unique(split.image_of_caption[dev])
+    pairs = [(split.image_ids[split.image_of_caption[row]], split.texts[row]) for row in copy.dev]
+    found = np.unique(split.image_of_caption[copy.dev])
     assert np.array_equal(images, found)
     _write_captions(folder, "dev", [split.image_ids[image] for image in found], pairs)
     for end in ("ims.npy", "pixels.npy", "caps.tsv", "ids.txt"):

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from harness.clean.clean import UNUSABLE, Cleaned
+from harness.clean.clean import UNKNOWN, UNUSABLE, Cleaned
 from harness.clean.estimates import Cut
 from harness.clean.verdict import ranks
 from harness.data.formats import CaptionFile, read_captions
@@ -49,6 +47,7 @@ def decide(found: Cleaned) -> list[dict[str, Any]]:
             noticed.setdefault(finding.row, []).append(finding.kind)
     split = found.whole.split("train")
     place = ranks(found.verdict)
+    doubt = found.verdict.doubt
     pair_of = {int(row): pair for pair, row in enumerate(found.usable)}
     records = []
     for number, row in enumerate(found.file.rows):
@@ -59,17 +58,18 @@ def decide(found: Cleaned) -> list[dict[str, Any]]:
         }  # fmt: skip
         pair = pair_of.get(number)
         if pair is None:
-            fault = next((kind for kind in kinds if kind in UNUSABLE), "not judged")
-            records.append(record | {"decision": "dropped", "reason": fault})
+            fault = next((kind for kind in kinds if kind in UNUSABLE), "")
+            decision = {"decision": "dropped", "reason": fault} if fault else {"reason": f"not judged: {UNKNOWN}"}
+            records.append(record | decision)
             continue
         chance = float(found.verdict.probability[pair])
-        wrong = chance > found.task.cut and not found.blind
+        wrong = chance > found.task.cut and not doubt
         picture, other = int(found.alternatives.picture[pair]), int(found.alternatives.caption[pair])
         records.append(
             record
             | {
                 "decision": "dropped" if wrong else "kept", "reason": "wrong pair" if wrong else "",
-                "rank": int(place[pair]), "probability_wrong": f"{chance:.4f}",
+                "rank": int(place[pair]), "probability_wrong": "" if doubt else f"{chance:.4f}",
                 "score": f"{found.verdict.score[pair]:.4f}",
                 "other_picture": split.image_ids[picture] if picture >= 0 else "",
                 "other_caption": split.texts[other] if other >= 0 else "",
@@ -90,7 +90,7 @@ def write_all(found: Cleaned, records: list[dict[str, Any]], *, columns: bool) -
         "ranking": found.task.ranking,
         "cut": found.task.cut,
         "columns": columns,
-        "blind": found.blind,
+        "doubt": found.verdict.doubt,
         "share_wrong": asdict(found.verdict.share),
         "at_the_cut": asdict(cut),
         "auc_of_planted_swaps": found.verdict.auc,
@@ -187,13 +187,5 @@ def _compare(found: Cleaned, name: str) -> dict[str, Any]:
     cut: Cut = verdict.cut(found.task.cut)
     return {
         "auc": verdict.auc, "found": cut.found, "precision": cut.precision, "recall": cut.recall,
-        "dropped": cut.dropped / len(found.usable), "share_wrong": asdict(verdict.share),
-        "precision_at_planted": _at_planted(found, name),
+        "dropped": cut.dropped / len(found.usable), "share_wrong": asdict(verdict.share), "doubt": verdict.doubt,
     }  # fmt: skip
-
-
-def _at_planted(found: Cleaned, name: str) -> float:
-    """Expected precision of the pairs with the highest probability, as many as are thought to be wrong."""
-    verdict = found.compared[name]
-    many = max(1, round(verdict.share.value * len(verdict.probability)))
-    return float(np.sort(verdict.probability)[::-1][:many].mean())

@@ -13,6 +13,7 @@ from harness.seeds import rng_for
 
 SIDE, SMALL_SIDE = 220, 110  # pixels of the pictures
 MOST_SAMPLED = 150
+NONE = "–"  # a figure that cannot be promised
 
 
 def sample_of(records: Sequence[dict[str, Any]], size: int, seed: int) -> list[int]:
@@ -43,14 +44,18 @@ def render(found: Cleaned, records: Sequence[dict[str, Any]], summary: dict[str,
 
 def compare_table(summary: dict[str, Any]) -> Table:
     """What each ranking finds of the planted swaps."""
-    rows = [
-        [
-            name, percent(row["found"]), percent(row["precision"]), percent(row["dropped"]), f"{row['auc']:.3f}",
-            f"{percent(row['share_wrong']['value'])} ({percent(row['share_wrong']['low'])} to "
-            f"{percent(row['share_wrong']['high'])})",
-        ]
-        for name, row in summary["compared"].items()
-    ]  # fmt: skip
+    rows = []
+    for name, row in summary["compared"].items():
+        share = row["share_wrong"]
+        rows.append(
+            [
+                name,
+                *((NONE,) * 3 if row["doubt"] else map(percent, (row["found"], row["precision"], row["dropped"]))),
+                f"{row['auc']:.3f}",
+                "not known" if row["doubt"]
+                else f"{percent(share['value'])} ({percent(share['low'])} to {percent(share['high'])})",
+            ]
+        )  # fmt: skip
     head = [
         "ranking",
         "planted swaps found",
@@ -69,7 +74,7 @@ def _cards(
         record = records[row - 1]
         yield {
             **record,
-            "chance": percent(float(record["probability_wrong"])),
+            "chance": percent(float(record["probability_wrong"])) if record["probability_wrong"] else "",
             "sampled": row in sample,
             "picture": drawn(row - 1, SIDE),
             "other": others(row - 1, SMALL_SIDE) if record["other_picture"] else None,

@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.clean.copies import Copy
-from harness.clean.estimates import Cut, Share, measure_cut, p_values, probabilities, read_off, share_with_interval
+from harness.clean.estimates import (
+    Cut,
+    Share,
+    doubt,
+    measure_cut,
+    p_values,
+    probabilities,
+    read_off,
+    share_with_interval,
+)  # fmt: skip
 from harness.ledger import Cell
 from harness.seeds import rng_for
 
@@ -17,7 +26,7 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of every pair, in the order of the whole set.
+    """Of every pair that the networks were trained on, in the order of the whole set.
 
     Attributes:
         score: mean log-odds of match, over the trainings that saw the pair as it is; low is suspicious.
@@ -33,9 +42,14 @@ class Verdict:
     planted: Floats
     auc: float
 
+    @property
+    def doubt(self) -> str:
+        """Why nothing may be dropped by this verdict, in words; "" where it may."""
+        return doubt(self.share, self.auc)
+
     def cut(self, at: float) -> Cut:
-        """What a cut at a probability does."""
-        return measure_cut(self.probability, self.planted, at)
+        """What a cut at a probability does; with a doubt nothing is above it."""
+        return measure_cut(self.probability, self.planted, 1.0 if self.doubt else at)
 
 
 def judge(copies: Sequence[tuple[Copy, Cell]], seed: int) -> Verdict:
@@ -44,6 +58,7 @@ def judge(copies: Sequence[tuple[Copy, Cell]], seed: int) -> Verdict:
     from sklearn.metrics import roc_auc_score
 
     pairs = len(copies[0][0].image)
+    known = np.unique(np.concatenate([copy.rows for copy, _ in copies]))
     numbers = sorted({copy.number for copy, _ in copies})
     scores, chances = (np.full((len(numbers), pairs), np.nan) for _ in range(2))
     shares: list[Share] = []
@@ -62,7 +77,9 @@ def judge(copies: Sequence[tuple[Copy, Cell]], seed: int) -> Verdict:
         shares.append(share)
         aucs.append(roc_auc_score(swapped[swapped | rest], -score[swapped | rest]))
     together = Share(*(float(np.mean([getattr(share, end) for share in shares])) for end in ("value", "low", "high")))
-    return Verdict(_mean(scores), _mean(chances), together, np.concatenate(planted), float(np.mean(aucs)))
+    return Verdict(
+        _mean(scores[:, known]), _mean(chances[:, known]), together, np.concatenate(planted), float(np.mean(aucs))
+    )
 
 
 def ranks(verdict: Verdict) -> NDArray[np.int64]:

@@ -93,6 +93,7 @@ def command(
 
 
 def _show(written: "Written") -> None:
+    from harness.clean.clean import UNKNOWN
     from harness.clean.page import compare_table
     from harness.printing.markdown import markdown
     from harness.printing.numbers import percent
@@ -104,16 +105,13 @@ def _show(written: "Written") -> None:
         click.echo(f"noticed: {kind}: {number:,}")
     if len(summary["compared"]) > 1:
         click.echo(f"\n{markdown(Section('Rankings, by the swaps that were planted', [compare_table(summary)]))}\n")
-    click.echo(
-        f"wrong pairs: {percent(share['value'])} by estimate ({percent(share['low'])} to {percent(share['high'])}), as "
-        "far as they look like swapped ones"
-    )
-    if summary["blind"]:
+    if not summary["doubt"]:
         click.echo(
-            "nothing is dropped: planted swaps are hardly told from the rest (AUC "
-            f"{summary['auc_of_planted_swaps']:.2f}, 0.5 is chance); more pairs, --encoder MODEL or --ranking clip may "
-            "help"
+            f"wrong pairs: {percent(share['value'])} by estimate ({percent(share['low'])} to "
+            f"{percent(share['high'])}), as far as they look like swapped ones"
         )
+    if summary["doubt"]:
+        click.echo(f"nothing is dropped as wrong, and no share or precision promised: {summary['doubt']}")
     elif not cut["dropped"]:
         click.echo(
             f"no pair is above the cut, a probability of {summary['cut']:g}; the lowest pairs are on the page, for a "
@@ -124,6 +122,12 @@ def _show(written: "Written") -> None:
             f"cut at a probability of {summary['cut']:g}: expected precision {percent(cut['precision'])}, recall "
             f"{percent(cut['recall'])}; of the planted swaps {percent(cut['found'])} are found; look at "
             f"{cut['look_at']:,} dropped pairs to know the precision within 5 points"
+        )
+    if unknown := summary["noticed"].get(UNKNOWN):
+        click.echo(
+            f"not judged: {count(unknown, 'pair')} whose caption has no word that occurs "
+            f"{summary['settings']['minimum_count']} times, kept; --tokenizer characters, or a transformers tokenizer, "
+            "reads parts of words"
         )
     for note in summary["notes"]:
         click.echo(f"note: {note}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.data.formats import CaptionFile, Row
+from harness.data.formats import UNLISTED, CaptionFile, Row
 from harness.errors import HarnessError
 from harness.printing.numbers import count
 from harness.seeds import rng_for
@@ -68,7 +68,7 @@ def manifest_of(file: CaptionFile, *, captions_per_image: int | None = None, tes
     """Images with their captions, by split. An image's rows need not be neighbours.
 
     Where no row says a split, a hash of the image's name does: a tenth is dev, a tenth is test, and an image stays
-    where it is when others are added.
+    where it is when others are added. Images that lists of splits leave out are left out.
 
     Args:
         captions_per_image: take so many of each image, the first ones; without it all that there are.
@@ -81,7 +81,10 @@ def manifest_of(file: CaptionFile, *, captions_per_image: int | None = None, tes
     home: dict[str, Row] = {}  # image -> the row that said its split
     split_of: dict[str, str] = {}
     hashed = all(row.split is None for row in file.rows)
+    unlisted = {row.image for row in file.rows if row.split == UNLISTED}
     for row in file.rows:
+        if row.split == UNLISTED:
+            continue
         _refuse_unusable(file.path, row)
         split = tenth(row.image) if hashed else row.split
         if split is None:
@@ -97,11 +100,15 @@ def manifest_of(file: CaptionFile, *, captions_per_image: int | None = None, tes
         captions.setdefault(row.image, []).append(row.caption)
     if not captions:
         raise HarnessError(f"{file.path}: no rows under the header; accepted: one caption a row")
-    count = _captions_per_image(file.path, captions, captions_per_image)
+    each = _captions_per_image(file.path, captions, captions_per_image)
     splits: dict[str, list[Item]] = {name: [] for name in SPLITS}
     for image, texts in captions.items():
-        splits[split_of[image]].append(Item(image, tuple(texts[:count])))
+        splits[split_of[image]].append(Item(image, tuple(texts[:each])))
     notes = []
+    if unlisted:
+        notes.append(
+            f"{file.path.name}: {count(len(unlisted), 'image')} in none of the lists of splits beside it, left out"
+        )
     if hashed:
         sizes = ", ".join(f"{len(items):,} {name}" for name, items in splits.items())
         notes.append(f"{file.path.name} says no split, so a hash of the image's name does: {sizes}")
@@ -113,8 +120,8 @@ def manifest_of(file: CaptionFile, *, captions_per_image: int | None = None, tes
                 "a column split"
             )
     if splits["test"]:
-        return Manifest(splits, count, None, notes)
-    return Manifest({"train": splits["train"], "dev": splits["dev"]}, count, test_from, notes)
+        return Manifest(splits, each, None, notes)
+    return Manifest({"train": splits["train"], "dev": splits["dev"]}, each, test_from, notes)
 
 
 def tenth(image: str) -> str:

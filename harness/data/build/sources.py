@@ -146,7 +146,7 @@ class TarSource:
         self.path = path
         self._members: dict[str, tuple[Path, int, int]] = {}
         for tar in tars:
-            with tarfile.open(tar) as archive:
+            with tarfile.open(tar, "r:") as archive:
                 for member in archive:
                     if member.isfile():
                         name = f"{tar.stem if folders else tar.name}/{member.name}"
@@ -196,6 +196,8 @@ def open_source(path: Path) -> Source:
     if path.suffix.lower() == ".tar" and path.is_file():
         try:
             return TarSource(path, [path])
-        except tarfile.TarError as error:
-            raise HarnessError(f"{path}: not a whole tar archive ({error}); copy it again") from None
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise HarnessError(
+                f"{path}: not a whole tar archive without compression ({error}); copy it again, or unpack it"
+            ) from None
     return ZipSource(path)

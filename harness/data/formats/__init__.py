@@ -5,13 +5,13 @@ To add a format: a module with its class, one line in `read_captions`, one test.
 
 from pathlib import Path
 
-from harness.data.formats.base import ACCEPTED, CaptionFile, Row, listed, unknown
+from harness.data.formats.base import ACCEPTED, UNLISTED, CaptionFile, Row, listed, unknown
 from harness.data.formats.delimited import Delimited, decoded
 from harness.data.formats.json_files import JsonLines, read_json_captions
 from harness.data.formats.token import Token
 from harness.errors import HarnessError
 
-__all__ = ["ACCEPTED", "CaptionFile", "Row", "read_captions"]
+__all__ = ["ACCEPTED", "UNLISTED", "CaptionFile", "Row", "read_captions"]
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet", "captions.txt", "captions.csv")
 

@@ -22,6 +22,7 @@ SPLITS = {
     "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev",
     "test": "test", "testing": "test",
 }  # fmt: skip
+UNLISTED = ""  # the split of a picture that the lists beside its file name in none
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jfif", ".avif")
 ACCEPTED = (
     "accepted: a table with a header (CSV or TSV, columns such as image and caption, split if there is one), "
@@ -35,7 +36,7 @@ class Row:
     """One pair as its file has it.
 
     image: the picture's name, empty where the row names none. caption: on one line, empty where there is none. split:
-    train, dev or test, or None where the file says nothing. where: for messages, "line 7" or "annotations[3]".
+    train, dev or test, None where the file says nothing, `UNLISTED`. where: for messages, "line 7" or "annotations[3]".
     """
 
     image: str
@@ -76,8 +77,13 @@ def unknown(path: Path, seen: str) -> HarnessError:
 
 
 def one_line(text: object) -> str:
-    """A caption on one line, whatever the file holds."""
-    return "" if text is None else " ".join(str(text).split())
+    """A caption on one line, whatever the file holds; NaN is none, as a missing value of pandas is written."""
+    return "" if text is None or text != text else " ".join(whole(text).split())
+
+
+def whole(text: object) -> str:
+    """As text that can be written: half of a pair of surrogates, which JSON may hold, becomes a question mark."""
+    return str(text).encode("utf-8", "replace").decode()
 
 
 def to_split(word: object, path: Path, where: str) -> str | None:

@@ -2,11 +2,23 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.data.formats.base import CAPTION, IMAGE, SPLIT, CaptionFile, Row, listed, one_line, pick, to_split, unknown
+from harness.data.formats.base import (
+    CAPTION,
+    IMAGE,
+    SPLIT,
+    CaptionFile,
+    Row,
+    listed,
+    one_line,
+    pick,
+    to_split,
+    unknown,
+    whole,
+)
 from harness.data.formats.delimited import decoded
 from harness.errors import HarnessError
 from harness.files import write_atomic
@@ -51,8 +63,9 @@ class Karpathy(CaptionFile):
         for number, image in enumerate(content["images"]):
             where = f"images[{number}]"
             name = image.get("filename") or image.get("file_name")
-            if not isinstance(name, str):
-                raise HarnessError(f"{path}, {where}: no filename; accepted: {self.kind}")
+            if not isinstance(name, str) or not isinstance(image["sentences"], list):
+                lacks = "no list of sentences" if isinstance(name, str) else "no filename"
+                raise HarnessError(f"{path}, {where}: {lacks}; accepted: {self.kind}")
             split = to_split(image.get("split"), path, where)
             for place, sentence in enumerate(image["sentences"]):
                 raw = sentence.get("raw") if isinstance(sentence, dict) else sentence
@@ -61,7 +74,7 @@ class Karpathy(CaptionFile):
                 self._places.append((number, place))
                 # COCO's pictures lie in folders by their own split; the name alone is looked for where they do not
                 folder = image.get("filepath")
-                full = f"{folder}/{name}" if isinstance(folder, str) and folder else name
+                full = whole(f"{folder}/{name}" if isinstance(folder, str) and folder else name)
                 self.rows.append(Row(full, one_line(raw), split, f"{where}.sentences[{place}]"))
 
     def write(self, path: Path, kept: Sequence[int], columns: Mapping[str, Sequence[object]] | None = None) -> None:
@@ -91,10 +104,17 @@ class Coco(CaptionFile):
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         super().__init__(path)
         self.content = content
-        try:
-            names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        except (KeyError, TypeError):
-            raise HarnessError(f"{path}: images without id or file_name; accepted: {self.kind}") from None
+        names: dict[object, str] = {}
+        for number, image in enumerate(content["images"]):
+            try:
+                name = whole(image["file_name"])
+                if names.setdefault(image["id"], name) != name:
+                    raise HarnessError(
+                        f"{path}, images[{number}]: id {str(image['id'])[:40]} is that of another picture too; "
+                        "accepted: an id for each; mend the file"
+                    )
+            except (KeyError, TypeError):
+                raise HarnessError(f"{path}: images without id or file_name; accepted: {self.kind}") from None
         for number, annotation in enumerate(content["annotations"]):
             where = f"annotations[{number}]"
             if not isinstance(annotation, dict) or "caption" not in annotation or "image_id" not in annotation:
@@ -103,12 +123,13 @@ class Coco(CaptionFile):
                     f"{path}, {where}: has {has}; accepted: annotations with image_id and caption; boxes and keypoints "
                     "are in other files of COCO: take captions_*.json"
                 )
-            if annotation["image_id"] not in names:
+            image_id = annotation["image_id"]
+            if not isinstance(image_id, Hashable) or image_id not in names:
                 raise HarnessError(
-                    f"{path}, {where}: image_id {str(annotation['image_id'])[:40]} is no image of the file; accepted: "
+                    f"{path}, {where}: image_id {repr(image_id)[:40]} is no image of the file; accepted: "
                     "an id of images; mend the file"
                 )
-            self.rows.append(Row(names[annotation["image_id"]], one_line(annotation["caption"]), None, where))
+            self.rows.append(Row(names[image_id], one_line(annotation["caption"]), None, where))
 
     def write(self, path: Path, kept: Sequence[int], columns: Mapping[str, Sequence[object]] | None = None) -> None:
         """Annotations that are not kept go, and images that lose their last one; all else stays, as pycocotools reads
@@ -152,7 +173,7 @@ class Records(CaptionFile):
             raw = text.get("raw") if isinstance(text, dict) else text
             self._places.append((number, place if isinstance(said, list) else None))
             home = None if split is None else to_split(record[names[split]], self.path, where)
-            self.rows.append(Row(str(record[names[image]] or ""), one_line(raw), home, where))
+            self.rows.append(Row(whole(record[names[image]] or ""), one_line(raw), home, where))
 
     def _chosen(self, kept: Sequence[int], columns: Mapping[str, Sequence[object]] | None) -> list[Any]:
         chosen: dict[int, list[tuple[int | None, int]]] = {}
@@ -212,7 +233,7 @@ class JsonLines(Records):
         lines = []
         for record, number in zip(self._chosen(kept, columns), left, strict=True):
             same = not columns and left[number] == whole[number]
-            lines.append(self._lines[number] if same else json.dumps(record, ensure_ascii=False))
+            lines.append(self._lines[number] if same else _dumped(record))
         write_atomic(path, self.mark + "".join(line + "\n" for line in lines).encode(self.encoding))
 
 
@@ -224,4 +245,10 @@ def _with(value: Any, columns: Mapping[str, Sequence[object]] | None, row: int) 
 
 
 def _write_json(path: Path, content: Any) -> None:
-    write_atomic(path, (json.dumps(content, ensure_ascii=False) + os.linesep).encode())
+    write_atomic(path, (_dumped(content) + os.linesep).encode())
+
+
+def _dumped(value: Any) -> str:
+    """As JSON: letters as they are, unless one of them cannot be written."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text == whole(text) else json.dumps(value)

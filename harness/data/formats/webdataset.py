@@ -32,7 +32,7 @@ class WebDataset(CaptionFile):
     def _read(self, tar: Path) -> None:
         samples: dict[str, dict[str, tarfile.TarInfo]] = {}
         try:
-            with tarfile.open(tar) as archive:
+            with tarfile.open(tar, "r:") as archive:
                 for member in archive:
                     if member.isfile():
                         key, end = sample_key(member.name)
@@ -45,14 +45,16 @@ class WebDataset(CaptionFile):
                         name = f"{tar.name}/{picture}" if picture else ""
                         self.rows.append(Row(name, caption, None, f"{tar.name}: {key}"))
         except (tarfile.TarError, OSError, EOFError) as error:
-            raise HarnessError(f"{tar}: not a whole tar archive ({error}); copy the file again") from None
+            raise HarnessError(
+                f"{tar}: not a whole tar archive without compression ({error}); copy the file again, or unpack it"
+            ) from None
 
     def write(self, path: Path, kept: Sequence[int], columns: Mapping[str, Sequence[object]] | None = None) -> None:
         """A folder with the same tars, samples that are not kept left out; `columns` are left out, a tar has none."""
         path.mkdir(parents=True, exist_ok=True)
         chosen = {self._samples[row] for row in kept}
         for tar in self._tars:
-            with tarfile.open(tar) as old, tarfile.open(path / tar.name, "w") as new:
+            with tarfile.open(tar, "r:") as old, tarfile.open(path / tar.name, "w") as new:
                 for member in old:
                     if member.isfile() and (tar, sample_key(member.name)[0]) in chosen:
                         new.addfile(member, old.extractfile(member))
