@@ -22,7 +22,7 @@ from harness.backbones.base import blocks_of, l2_normalise, twice
 EPS = 1e-8  # in every norm, as in the field's code
 SMOOTH = 9.0  # inverse temperature of the softmax over regions (SCAN's lambda)
 SLOPE = 0.1  # of the leaky ReLU on the attention scores
-BLOCK_BYTES = {"cpu": 4 * 2**20}  # differences made at once: about what stays in a core's cache
+BLOCK_BYTES = {"cpu": 8 * 2**20}  # differences made at once: larger leave the caches, smaller make slower products
 ELSEWHERE_BYTES = 256 * 2**20
 
 
@@ -148,20 +148,21 @@ class _SimilarityNodes(torch.autograd.Function):
         to_words, to_matrix = torch.zeros_like(words), torch.zeros_like(matrix)
         to_bias = matrix.new_zeros(len(matrix))
         blocks = _blocks(weights, words)
-        differences, others = _buffers(blocks, words, 2)
+        contexts, others = _buffers(blocks, words, 2)
         for rows in blocks:
             # Through the norm: out = v / (|v| + eps).
             pull, out = _packed(grads, rows), _packed(nodes, rows)
             along = (pull * out).sum(dim=-1, keepdim=True) * (1 + EPS / norm[rows].clamp_min(EPS))
             vectors = pull.addcmul_(out, along, value=-1).div_(norm[rows] + EPS).flatten(0, 1)  # (block * n, s)
-            difference, other = (buffer[: rows.stop - rows.start] for buffer in (differences, others))
-            torch.bmm(weights[rows], regions[rows], out=difference)
-            difference.sub_(words)  # (block, n, d)
-            torch.mul(difference, difference, out=other)
+            context, other = (buffer[: rows.stop - rows.start] for buffer in (contexts, others))
+            spread = words.expand_as(context)
+            torch.bmm(weights[rows], regions[rows], out=context)
+            torch.ops.aten.mse_loss.out(context, spread, 0, out=other)  # as in forward
             to_matrix.addmm_(vectors.T, other.flatten(0, 1))
             to_bias += vectors.sum(dim=0)
-            torch.mm(vectors.mul_(2), matrix, out=other.flatten(0, 1))
-            other.mul_(difference)
+            torch.mm(vectors, matrix, out=other.flatten(0, 1))
+            # other * 2 (context - words), again in one pass
+            torch.ops.aten.mse_loss_backward.grad_input(other, context, spread, 0, grad_input=other)
             to_words -= other[0] if len(other) == 1 else other.sum(dim=0)
             torch.bmm(other, regions[rows].transpose(1, 2), out=to_weights[rows])
             torch.bmm(weights[rows].transpose(1, 2), other, out=to_regions[rows])
