@@ -39,12 +39,12 @@ $(VENV)/.ready: $(VENV)/.demo
 	@touch $@
 
 demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table, figure and page: 15 CPU minutes
-	$(BIN)/harness run demo --jobs $(JOBS) $(ARGS)
-	$(BIN)/harness report demo
+	$(BIN)/harness run demo --jobs $(JOBS) $(SMALL) $(ARGS)
+	$(BIN)/harness report demo $(SMALL)
 
 reproduce-flickr: setup ## Train the Flickr30K half of the paper's Table 1 (features in data/f30k_precomp) and render it
-	$(BIN)/harness run flickr30k_noise $(ARGS)
-	$(BIN)/harness report table1
+	$(BIN)/harness run flickr30k_noise $(SMALL) $(ARGS)
+	$(BIN)/harness report table1 $(SMALL)
 
 reproduce-all: setup ## All tables, ablations, figures and sweeps of the paper and one page over them; SMOKE=1: in minutes
 	@failed=; \
@@ -55,8 +55,8 @@ reproduce-all: setup ## All tables, ablations, figures and sweeps of the paper a
 	test -z "$$failed" || { echo "not finished:$$failed; the same command continues" >&2; exit 1; }
 
 sweep-momentum: setup ## Search the momentum coefficient beta on the dev split (12 trials on the embedded benchmark)
-	$(BIN)/harness sweep momentum --jobs $(JOBS) $(ARGS)
-	$(BIN)/harness report momentum
+	$(BIN)/harness sweep momentum --jobs $(JOBS) $(SMALL) $(ARGS)
+	$(BIN)/harness report momentum $(SMALL)
 
 rivals: setup ## Train all methods on the embedded benchmark (3 seeds, 3 noise rates) and render their tables: hours
 	$(BIN)/harness run rivals --jobs $(JOBS) $(SMALL) $(ARGS)

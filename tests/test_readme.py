@@ -1,6 +1,8 @@
 """The README's commands, files and example are real."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -21,6 +23,18 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
 def test_every_make_target_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("target", ["demo", "rivals", "reproduce-flickr", "reproduce-all", "sweep-momentum", "tables"])
+def test_smoke_makes_each_of_them_small(target: str) -> None:
+    for given, small in (([], False), (["SMOKE=1"], True)):
+        said = subprocess.run(
+            ["make", "-n", target, *given], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        verbs = re.findall(r"harness (?:run|sweep|report|theory)\b[^;|]*", said)
+        assert verbs
+        assert [("--smoke" in verb) == small for verb in verbs] == [True] * len(verbs), said
 
 
 def test_every_verb_exists() -> None:
