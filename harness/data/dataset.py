@@ -16,6 +16,7 @@ from harness.data.tokenizer import WORDS, Tokens, cached_tokens
 from harness.data.vocabulary import Vocabulary, caption_ids
 from harness.errors import HarnessError, suggest
 from harness.files import open_array
+from harness.printing.numbers import count
 
 _SAMPLED_ROWS = 64  # feature rows of a split that its digest covers
 
@@ -25,7 +26,7 @@ class Split:
     """One split: distinct images, their captions, and which image each caption belongs to."""
 
     name: str
-    # memory map (images, R, D), float32 or float16; of pixels uint8 (images, S, S, 3); any number of vectors: Vectors
+    # memory map (images, R, D) of floats; of pixels uint8 (images, S, S, 3); any number of vectors: Vectors
     regions: np.ndarray | Vectors
     captions: Captions | Vectors
     texts: list[str]  # captions as written
@@ -180,7 +181,7 @@ class Dataset:
         rows = self._rows(files)
         named = layout.owners(files, len(rows), ids)
         if named is None:
-            regions = self._distinct(rows, len(texts), files)
+            regions = self._distinct(rows, texts, files)
             owner = np.arange(len(texts), dtype=np.int64) // (len(texts) // len(regions))
             named = layout.read_ids(files, len(regions), len(texts), ids), owner
         else:
@@ -216,9 +217,18 @@ class Dataset:
             )
         return spoken
 
-    def _distinct(self, rows: np.ndarray | Vectors, captions: int, files: layout.SplitFiles) -> np.ndarray | Vectors:
+    def _distinct(self, rows: np.ndarray | Vectors, texts: list[str], files: layout.SplitFiles) -> np.ndarray | Vectors:
         """One row per image, where the files do not say which image a caption belongs to."""
-        return layout.distinct_images(rows, captions, self.card.captions_per_image, files.features)
+        try:
+            return layout.distinct_images(rows, len(texts), self.card.captions_per_image, files.features)
+        except HarnessError as error:
+            empty = [line for line, text in enumerate(texts, start=1) if not text]
+            if not empty:
+                raise
+            raise HarnessError(
+                f"{error}; of {files.captions.name} {count(len(empty), 'line')} without a word, the first is line "
+                f"{empty[0]}: take it out if it is no caption"
+            ) from None
 
     def _rows(self, files: layout.SplitFiles) -> np.ndarray | Vectors:
         """What stands for a split's images: region features (rows, R, D), or any number of vectors each."""
