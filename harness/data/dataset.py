@@ -181,7 +181,10 @@ class Dataset:
         rows = self._rows(files)
         named = layout.owners(files, len(rows), ids)
         if named is None:
-            regions = self._distinct(rows, texts, files)
+            try:
+                regions = self._distinct(rows, len(texts), files)
+            except HarnessError as error:
+                raise HarnessError(f"{error}{_blank(texts, files)}") from None
             owner = np.arange(len(texts), dtype=np.int64) // (len(texts) // len(regions))
             named = layout.read_ids(files, len(regions), len(texts), ids), owner
         else:
@@ -217,18 +220,9 @@ class Dataset:
             )
         return spoken
 
-    def _distinct(self, rows: np.ndarray | Vectors, texts: list[str], files: layout.SplitFiles) -> np.ndarray | Vectors:
+    def _distinct(self, rows: np.ndarray | Vectors, captions: int, files: layout.SplitFiles) -> np.ndarray | Vectors:
         """One row per image, where the files do not say which image a caption belongs to."""
-        try:
-            return layout.distinct_images(rows, len(texts), self.card.captions_per_image, files.features)
-        except HarnessError as error:
-            empty = [line for line, text in enumerate(texts, start=1) if not text]
-            if not empty:
-                raise
-            raise HarnessError(
-                f"{error}; of {files.captions.name} {count(len(empty), 'line')} without a word, the first is line "
-                f"{empty[0]}: take it out if it is no caption"
-            ) from None
+        return layout.distinct_images(rows, captions, self.card.captions_per_image, files.features)
 
     def _rows(self, files: layout.SplitFiles) -> np.ndarray | Vectors:
         """What stands for a split's images: region features (rows, R, D), or any number of vectors each."""
@@ -309,3 +303,14 @@ def open_dataset(name: str, root: Path) -> Dataset:
         files = (layout.split_files(folder, split) for split in ("train", "dev", "test"))
         raise missing(name, folder, [file for each in files for file in each.missing], card)
     return dataset
+
+
+def _blank(texts: Sequence[str], files: layout.SplitFiles) -> str:
+    """What to add to an error about the number of captions where some are empty."""
+    lines = [line for line, text in enumerate(texts, start=1) if not text]
+    if not lines:
+        return ""
+    return (
+        f"; of {files.captions.name} {count(len(lines), 'line')} without a word, the first is line {lines[0]}: take it "
+        "out if it is no caption"
+    )
