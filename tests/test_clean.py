@@ -25,7 +25,7 @@ from harness.clean.look import (
     find_other_languages,
     look_at_pictures,
 )
-from harness.clean.settings import settings_for
+from harness.clean.settings import Settings, settings_for
 from harness.cli import group
 from harness.data.build.pictures import Pictures
 from harness.data.formats import Row, read_captions
@@ -78,12 +78,20 @@ def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished cleaning of 60 pictures with trainings of two epochs: everything but what it finds is real."""
     folder = tmp_path_factory.mktemp("user")
     photos, captions = write_user_data(folder, 60)
+    content = json.loads(captions.read_text())
+    content["annotations"][8]["caption"] = "qwertz uiop."
+    captions.write_text(json.dumps(content))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow, "settings_for", lambda *sizes: replace(settings_for(*sizes), parts=2, epochs=3))
+        patch.setattr(flow, "settings_for", quick)
         patch.setattr(verdict, "doubt", lambda *_: "")
         result = say("--images", photos, "--captions", captions, "--out", folder / "out", "--top", 30)
     assert result.exception is None, result.output
+    (folder / "said.txt").write_text(result.output)
     return folder
+
+
+def quick(images: int, pairs: int) -> Settings:
+    return replace(settings_for(images, pairs), parts=2, epochs=3, minimum_count=2)
 
 
 def scores(out: Path) -> list[dict[str, str]]:
@@ -105,7 +113,8 @@ def test_every_pair_has_a_decision_and_the_file_is_split_by_it(cleaned: Path) ->
     assert {image["id"] for image in after["images"]} == {a["image_id"] for a in after["annotations"]}
     for record in records:
         assert record["decision"] in ("kept", "dropped")
-        assert (record["reason"] == "") == (record["decision"] == "kept")
+        assert record["reason"].startswith("not judged" if record["decision"] == "kept" else "") or not record["reason"]
+        assert bool(record["rank"]) == (record["reason"] in ("", "wrong pair"))
         if record["rank"]:
             assert 0 <= float(record["probability_wrong"]) <= 1
             assert record["other_picture"] != record["image"]
@@ -126,6 +135,64 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(cleaned: Path) -> None:
         assert {row["kind"] for row in csv.DictReader(stream)} >= {"no caption", "duplicate picture"}
 
 
+def test_a_caption_of_words_that_occur_once_is_not_judged_and_kept(cleaned: Path) -> None:
+    by_row = {int(record["row"]): record for record in scores(cleaned / "out")}
+    for row in (1, 9):  # 000.png, qwertz uiop.
+        assert by_row[row]["decision"] == "kept"
+        assert by_row[row]["reason"] == "not judged: no known word"
+        assert "no known word" in by_row[row]["noticed"]
+        assert by_row[row]["rank"] == by_row[row]["probability_wrong"] == by_row[row]["score"] == ""
+    with open(cleaned / "out" / "findings.csv", newline="") as stream:
+        assert [row["row"] for row in csv.DictReader(stream) if row["kind"] == "no known word"] == ["1", "9"]
+    said = (cleaned / "said.txt").read_text()
+    assert "not judged: 2 pairs whose caption has no word that occurs 2 times, kept; --tokenizer characters" in said
+
+
+def test_what_is_not_known_is_in_no_copy() -> None:
+    owner = np.repeat(np.arange(60), 2)
+    known = np.arange(120) % 3 > 0
+    for copy in plan_copies(owner, 60, replace(settings_for(60, 120), parts=2), 0, known):
+        assert sorted([*copy.rows, *copy.dev]) == np.flatnonzero(known).tolist()
+        assert not (copy.planted & ~known).any()
+        assert copy.planted.any()
+
+
+def test_a_doubt_is_told_and_nothing_is_promised(cleaned: Path, tmp_path: Path) -> None:
+    """The same trainings, and a network that tells too little: no pair is dropped as wrong, no figure is printed."""
+    shutil.copytree(cleaned / "out", tmp_path / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow, "settings_for", quick)
+        patch.setattr(verdict, "doubt", lambda *_: "planted swaps are hardly told from the rest")
+        result = say("--images", cleaned / "photos", "--captions", cleaned / "captions.json", "--out", tmp_path / "out")
+    assert "no share or precision promised: planted swaps are hardly told from the rest" in result.output
+    assert "wrong pairs:" not in result.output
+    assert "precision 9" not in result.output
+    records = scores(tmp_path / "out")
+    assert {record["reason"] for record in records} == {
+        "", "no caption", "unreadable picture", "not judged: no known word",
+    }  # fmt: skip
+    assert {record["probability_wrong"] for record in records} == {""}
+    assert {record["rank"] for record in records} > {"1", "2", ""}
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Nothing is dropped as wrong" in page
+    assert "of them wrong, expected" not in page
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["at_the_cut"]["dropped"] == 0
+
+
+def test_captions_that_share_no_word_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    rows = ["image,caption"]
+    for n in range(50):
+        Image.effect_noise((40, 40), 80).convert("RGB").save(tmp_path / "p" / f"{n}.png")
+        rows.append(f"{n}.png,word{n}")
+    (tmp_path / "c.csv").write_text("\n".join(rows) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow, "settings_for", quick)
+        said = str(say("--images", tmp_path / "p", "--captions", tmp_path / "c.csv", "--out", tmp_path / "o").exception)
+    assert "50 of 50 captions have no word that occurs 2 times" in said
+    assert "--tokenizer characters" in said
+
+
 def test_the_user_s_own_data_are_not_corrupted(cleaned: Path) -> None:
     """Swaps are planted in copies; what a pair is judged by is a copy in which it stands as it was."""
     for spec in (cleaned / "out" / "work" / "runs").glob("*/spec.json"):
@@ -136,7 +203,7 @@ def test_the_user_s_own_data_are_not_corrupted(cleaned: Path) -> None:
 def test_the_same_command_continues_and_trains_nothing_again(cleaned: Path) -> None:
     before = {path: path.read_bytes() for path in (cleaned / "out").iterdir() if path.is_file()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow, "settings_for", lambda *sizes: replace(settings_for(*sizes), parts=2, epochs=3))
+        patch.setattr(flow, "settings_for", quick)
         patch.setattr(verdict, "doubt", lambda *_: "")
         result = say(
             "--images", cleaned / "photos", "--captions", cleaned / "captions.json", "--out", cleaned / "out",

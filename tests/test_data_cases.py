@@ -41,6 +41,18 @@ def test_blank_lines_at_the_end_of_the_captions_are_none(tmp_path: Path, end: st
     assert len(before.captions) == 5 * len(before.regions)
 
 
+@pytest.mark.parametrize("line", [1, 3])
+def test_a_blank_line_elsewhere_is_named(tmp_path: Path, line: int) -> None:
+    write_dataset(tmp_path / "toy")
+    path = tmp_path / "toy" / "train_caps.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[: line - 1], "", *lines[line - 1 :]]) + "\n")
+    with pytest.raises(
+        HarnessError, match=rf"1001 captions.*of train_caps\.txt 1 line without a word, the first is line {line}"
+    ):
+        open_dataset("toy", tmp_path).split("train")
+
+
 def test_a_last_caption_that_is_empty_stays(tmp_path: Path) -> None:
     write_dataset(tmp_path / "toy")
     path = tmp_path / "toy" / "train_caps.txt"

@@ -16,6 +16,7 @@ from harness.data.tokenizer import WORDS, Tokens, cached_tokens
 from harness.data.vocabulary import Vocabulary, caption_ids
 from harness.errors import HarnessError, suggest
 from harness.files import open_array
+from harness.printing.numbers import count
 
 _SAMPLED_ROWS = 64  # feature rows of a split that its digest covers
 
@@ -25,7 +26,7 @@ class Split:
     """One split: distinct images, their captions, and which image each caption belongs to."""
 
     name: str
-    # memory map (images, R, D), float32 or float16; of pixels uint8 (images, S, S, 3); any number of vectors: Vectors
+    # memory map (images, R, D) of floats; of pixels uint8 (images, S, S, 3); any number of vectors: Vectors
     regions: np.ndarray | Vectors
     captions: Captions | Vectors
     texts: list[str]  # captions as written
@@ -180,7 +181,10 @@ class Dataset:
         rows = self._rows(files)
         named = layout.owners(files, len(rows), ids)
         if named is None:
-            regions = self._distinct(rows, len(texts), files)
+            try:
+                regions = self._distinct(rows, len(texts), files)
+            except HarnessError as error:
+                raise HarnessError(f"{error}{_blank(texts, files)}") from None
             owner = np.arange(len(texts), dtype=np.int64) // (len(texts) // len(regions))
             named = layout.read_ids(files, len(regions), len(texts), ids), owner
         else:
@@ -299,3 +303,14 @@ def open_dataset(name: str, root: Path) -> Dataset:
         files = (layout.split_files(folder, split) for split in ("train", "dev", "test"))
         raise missing(name, folder, [file for each in files for file in each.missing], card)
     return dataset
+
+
+def _blank(texts: Sequence[str], files: layout.SplitFiles) -> str:
+    """What to add to an error about the number of captions where some are empty."""
+    lines = [line for line, text in enumerate(texts, start=1) if not text]
+    if not lines:
+        return ""
+    return (
+        f"; of {files.captions.name} {count(len(lines), 'line')} without a word, the first is line {lines[0]}: take it "
+        "out if it is no caption"
+    )

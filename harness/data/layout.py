@@ -140,13 +140,16 @@ def read_captions(path: Path) -> tuple[list[str], list[str] | None]:
 
 
 def open_features(path: Path) -> np.ndarray:
-    """The features as a read-only memory map (rows, regions, dim), float32 or float16."""
-    return _floats(path, 3, "(images, regions, dim) of float32 or float16, none of them 0")
+    """The features as a read-only memory map (rows, regions, dim), float32, float16 or float64; (rows, dim) has one
+    region."""
+    accepted = "(images, regions, dim) or (images, dim) of float32, float16 or float64, none of them 0"
+    values = _floats(path, (2, 3), accepted)
+    return values[:, None] if values.ndim == 2 else values
 
 
 def open_runs(path: Path, offsets: Path) -> tuple[np.ndarray, np.ndarray]:
     """Vectors as a read-only memory map (vectors of all items, dim), and the offsets int64 (items + 1,) in memory."""
-    values = _floats(path, 2, f"(vectors of all items, dim) of float32 or float16 beside {offsets.name}")
+    values = _floats(path, (2,), f"(vectors of all items, dim) of float32, float16 or float64 beside {offsets.name}")
     ends = open_array(offsets)
     accepted = f"accepted: whole numbers (items + 1,) that rise from 0 to {len(values):,}, the rows of {path.name}"
     if ends.ndim != 1 or len(ends) < 2 or ends.dtype.kind not in "iu":
@@ -160,11 +163,11 @@ def open_runs(path: Path, offsets: Path) -> tuple[np.ndarray, np.ndarray]:
     return values, ends
 
 
-def _floats(path: Path, dimensions: int, accepted: str) -> np.ndarray:
+def _floats(path: Path, dimensions: tuple[int, ...], accepted: str) -> np.ndarray:
     values: np.ndarray = open_array(path)
-    if values.ndim != dimensions or 0 in values.shape:
+    if values.ndim not in dimensions or 0 in values.shape:
         raise HarnessError(f"{path}: shape {values.shape}; accepted: {accepted}")
-    if values.dtype not in (np.float32, np.float16):
+    if values.dtype not in (np.float32, np.float16, np.float64):
         raise HarnessError(f"{path}: dtype {values.dtype}; accepted: {accepted}")
     return values
 

@@ -78,7 +78,7 @@ def _rows_of(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np
 class Vectors:
     """Regions, frames of video or of sound: item i is the rows `starts[i]` to `starts[i] + lengths[i]` of `values`.
 
-    values: memory map (vectors of all items, D), float32 or float16. starts, lengths: int64 (items,).
+    values: memory map (vectors of all items, D), float32, float16 or float64. starts, lengths: int64 (items,).
     """
 
     def __init__(self, values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> None:

@@ -91,7 +91,7 @@ class Parquet(CaptionFile):
             if blob is not None:
                 return bytes(table.column(blob)[place].as_py() or b"")
             name = next(name for name in table.column_names if "struct" in str(table.schema.field(name).type))
-            return bytes(table.column(name)[place].as_py()["bytes"] or b"")
+            return bytes((table.column(name)[place].as_py() or {}).get("bytes") or b"")
 
         return read
 
