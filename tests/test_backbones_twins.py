@@ -10,7 +10,7 @@ from small_networks import SIZES, WORDS, Batch, D, R, batch, batch_of_vectors, m
 from small_networks import scores as fast_scores
 from torch import Tensor
 
-from harness.backbones import BACKBONES, Backbone, Encoded, graph, recurrent
+from harness.backbones import BACKBONES, Backbone, Encoded, gpo, graph, recurrent
 from harness.backbones import alignment as alignment_module
 from harness.backbones.base import length_mask
 from harness.backbones.gpo import GPO, sorted_average
@@ -68,6 +68,29 @@ def test_scores_gradients_and_running_averages(
     for key, value in twin.state_dict().items():
         if "running" in key or (key == "filter_norm.num_batches_tracked"):
             torch.testing.assert_close(fast.state_dict()[key], value, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_word_that_repeats_is_multiplied_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = model(name).train()
+    twin = copy.deepcopy(fast)
+    regions, region_lengths, tokens, lengths = batch(4, 6)
+    data = (regions, region_lengths, tokens.clamp_max(1) * (1 + tokens % 3), lengths)
+    multiplied, averaged = [], BiGRU.averaged
+
+    def watched(self: BiGRU, items: Tensor, *rest: Tensor) -> Tensor:
+        multiplied.append(items.shape)
+        return averaged(self, items, *rest)
+
+    monkeypatch.setattr(BiGRU, "averaged", watched)
+    ours, our_gradients = with_gradients(fast_scores, fast, data)
+    monkeypatch.undo()
+    assert (4, 5) in multiplied  # three words and the padding, each of five numbers
+    theirs, their_gradients = with_gradients(slow_scores, twin, data)
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    for key, gradient in their_gradients.items():
+        mine = our_gradients.get(key, torch.zeros_like(gradient))
+        torch.testing.assert_close(mine, gradient, atol=2e-6, rtol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -179,7 +202,9 @@ def test_recurrence_by_hand_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(ours, torchs)
 
 
-def test_sorted_average_on_the_cpu_is_the_plain_one() -> None:
+@pytest.mark.parametrize("block", [1, 10**9])
+def test_sorted_average_on_the_cpu_is_the_plain_one(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpo, "BLOCK_BYTES", block)
     torch.manual_seed(0)
     values = torch.cat([torch.randn(3, 36, 5), -torch.rand(2, 36, 5) * 1e-3, torch.zeros(1, 36, 5)]) * 100
     values[:, 4], values[:, 9, 2] = values[:, 17], -0.0  # ties
@@ -199,13 +224,13 @@ def test_sorted_average_on_the_cpu_is_the_plain_one() -> None:
 
 
 def test_pooling_with_ties_and_negative_values() -> None:
-    gpo = GPO(6)
+    pool = GPO(6)
     torch.manual_seed(0)
     values = torch.randint(-2, 1, (3, 5, 4)).float()  # many ties, none positive: padding must not win
     lengths = torch.tensor([5, 1, 3])
-    pooled = gpo(values, lengths)
+    pooled = pool(values, lengths)
     for row, length in enumerate(lengths.tolist()):
-        torch.testing.assert_close(pooled[row], slow.pool(gpo, values[row, :length]))
+        torch.testing.assert_close(pooled[row], slow.pool(pool, values[row, :length]))
 
 
 @pytest.mark.parametrize("name", SIZES)

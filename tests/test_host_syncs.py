@@ -9,7 +9,7 @@ import torch
 from host_syncs import counted
 from test_testing import SHORT
 
-from harness.backbones import gpo, graph, recurrent
+from harness.backbones import encoders, gpo, graph, recurrent
 from harness.methods import METHODS
 from harness.testing.toy import toy_run, toy_trainer
 
@@ -43,7 +43,7 @@ STEP: dict[str, tuple[int, dict[str, int]]] = {
 
 def most_syncs(method: str, backbone: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """By file, in the step that waits most."""
-    for module in (gpo, graph, recurrent):
+    for module in (encoders, gpo, graph, recurrent):
         monkeypatch.setattr(module, "plain_cpu", lambda _: False)  # the accelerator's way
     keywords = {**SHORT.get(method, {})}
     epochs: int | None = keywords.pop("epochs", 3)

@@ -24,26 +24,34 @@ class BiGRU(nn.GRU):
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden, batch_first=True, bidirectional=True)
 
-    def averaged(self, items: Tensor, lengths: Tensor) -> Tensor:
-        """The mean of both directions' states; lengths in 1..L, in any order."""
-        return untraced(BiGRU._averaged)(self, items, lengths)  # packed sequences cannot be traced
+    def averaged(self, items: Tensor, lengths: Tensor, places: Tensor | None = None) -> Tensor:
+        """The mean of both directions' states; lengths in 1..L, in any order.
 
-    def _averaged(self, items: Tensor, lengths: Tensor) -> Tensor:
-        packed = pack_padded_sequence(items, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        if twice() or plain_cpu(packed.data):
+        places: (n, L), which of `items` (m, inputs) stands where. On a CPU the input's product is then one of m rows.
+        """
+        return untraced(BiGRU._averaged)(self, items, lengths, places)  # packed sequences cannot be traced
+
+    def _averaged(self, items: Tensor, lengths: Tensor, places: Tensor | None = None) -> Tensor:
+        rows = items if places is None else places
+        packed = pack_padded_sequence(rows, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        data, where = (packed.data, None) if places is None else (items, packed.data)
+        if twice() or plain_cpu(data):
             sizes = packed.batch_sizes.tolist()
-            ahead, back = (self._direction(packed.data, sizes, suffix) for suffix in ("", "_reverse"))
+            ahead, back = (self._direction(data, where, sizes, suffix) for suffix in ("", "_reverse"))
             states = (ahead + back) / 2
         else:
-            both = self._torchs(packed.data, packed.batch_sizes, len(items))
+            data = data if where is None else data[where]
+            both = self._torchs(data, packed.batch_sizes, len(rows))
             states = (both[:, : self.hidden_size] + both[:, self.hidden_size :]) / 2
-        return _padded(states, packed, *items.shape[:2])
+        return _padded(states, packed, *rows.shape[:2])
 
-    def _direction(self, data: Tensor, sizes: list[int], suffix: str) -> Tensor:
+    def _direction(self, data: Tensor, where: Tensor | None, sizes: list[int], suffix: str) -> Tensor:
         weight_in, weight, bias_in, bias = (getattr(self, name) for name in _names(suffix))
-        gates = nn.functional.linear(data, weight_in, bias_in)  # (words, 3 hidden), every step's at once
+        gates = nn.functional.linear(data, weight_in, bias_in)  # every step's at once
+        if where is not None:
+            gates = nn.functional.embedding(where, gates)
         walk = recurrence if twice() else _Recurrence.apply
-        states: Tensor = walk(gates, weight, bias, sizes, bool(suffix))
+        states: Tensor = walk(gates, weight, bias, sizes, bool(suffix))  # of gates (words, 3 hidden)
         return states
 
     def _torchs(self, data: Tensor, sizes: Tensor, count: int) -> Tensor:

@@ -24,9 +24,9 @@ class Sizes:
 PAPER = Sizes()
 SMALL = Sizes(16, 6, 32, 16, 8, 8, 100, 100)  # a second, for trying the command
 
-# The released code, patched to run on a CPU, at PAPER's sizes: seconds per step on 2 cores times their measured float32
-# matmul rate, and peak memory. Backbone -> (GFLOP, GB).
-RELEASED = {"vse_infinity": (394.0, 1.4), "saf": (2440.0, 6.5), "sgr": (3870.0, 10.0)}
+# The released code, patched to run on a CPU, at PAPER's sizes: CPU seconds of a step on one thread times the float32
+# matmul rate measured in the same run, and peak memory over the start (docs/speed.md). Backbone -> (GFLOP, GB).
+RELEASED = {"vse_infinity": (420.0, 0.65), "saf": (2520.0, 5.2), "sgr": (3980.0, 8.3)}
 
 
 @dataclass(frozen=True)
