@@ -53,6 +53,22 @@ def test_a_blank_line_elsewhere_is_named(tmp_path: Path, line: int) -> None:
         open_dataset("toy", tmp_path).split("train")
 
 
+@pytest.mark.parametrize("close", [13, 1000])
+def test_a_lone_quote_that_swallows_rows_of_a_tsv_is_named(tmp_path: Path, close: int) -> None:
+    """Whether the numbers then fit, as with one caption a row that swallows five, or not."""
+    write_dataset(tmp_path / "toy")
+    path = tmp_path / "toy" / "train_caps.txt"
+    rows = [f"{n // 5}\t{line}" for n, line in enumerate(path.read_text().splitlines())]
+    rows[7] = rows[7].replace("\t", '\t"')
+    rows[close - 1] += '"' * (close < 1000)
+    path.unlink()
+    (tmp_path / "toy" / "train_ids.txt").unlink(missing_ok=True)
+    path.with_suffix(".tsv").write_text("\n".join(rows) + "\n")
+    found = {finding.name: finding.text for finding in check_dataset("toy", tmp_path) if finding.level != "ok"}
+    assert "caption 8" in str(found)
+    assert "swallows the rows behind it" in str(found)
+
+
 def test_a_last_caption_that_is_empty_stays(tmp_path: Path) -> None:
     write_dataset(tmp_path / "toy")
     path = tmp_path / "toy" / "train_caps.txt"

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from harness.data import layout
-from harness.data.dataset import Dataset, Split, open_dataset
+from harness.data.dataset import Dataset, Split, open_dataset, swallowing
 from harness.data.sides import Captions, Vectors, open_regions, open_spoken
 from harness.errors import HarnessError
 from harness.files import open_array
@@ -185,6 +185,11 @@ def _captions(split: Split) -> Finding:
         return _finding(f"{split.name} captions", _spread(split.captions))
     words = split.captions.lengths - 2  # without <start> and <end>
     odd = []
+    if swallowed := swallowing(split.texts):
+        odd.append(
+            f"{len(swallowed)} hold whole rows, the first is caption {swallowed[0]}: a lone quote swallows the rows "
+            "behind it"
+        )
     if empty := int((words == 0).sum()):
         odd.append(f"{empty} are empty, the first is line {int(words.argmin()) + 1}")
     if long := int((words > LONG_CAPTION).sum()):

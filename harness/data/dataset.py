@@ -184,7 +184,7 @@ class Dataset:
             try:
                 regions = self._distinct(rows, len(texts), files)
             except HarnessError as error:
-                raise HarnessError(f"{error}{_blank(texts, files)}") from None
+                raise HarnessError(f"{error}{_why(texts, files)}") from None
             owner = np.arange(len(texts), dtype=np.int64) // (len(texts) // len(regions))
             named = layout.read_ids(files, len(regions), len(texts), ids), owner
         else:
@@ -305,8 +305,19 @@ def open_dataset(name: str, root: Path) -> Dataset:
     return dataset
 
 
-def _blank(texts: Sequence[str], files: layout.SplitFiles) -> str:
-    """What to add to an error about the number of captions where some are empty."""
+def swallowing(texts: Sequence[str]) -> list[int]:
+    """Captions, from 1, in which a lone quote of a .tsv has swallowed the rows behind it: they hold line ends and
+    tabs."""
+    return [number for number, text in enumerate(texts, start=1) if "\n" in text and "\t" in text]
+
+
+def _why(texts: Sequence[str], files: layout.SplitFiles) -> str:
+    """What to add to an error about the number of captions: empty lines, and rows that a quote has swallowed."""
+    if swallowed := swallowing(texts):
+        return (
+            f"; a quote that opens in caption {swallowed[0]} of {files.captions.name} swallows the rows behind it: "
+            "accepted: quotes in pairs, one within a quoted caption written twice"
+        )
     lines = [line for line, text in enumerate(texts, start=1) if not text]
     if not lines:
         return ""
