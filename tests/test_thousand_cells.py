@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from ledger_toys import IMPORTABLE, a_dataset, a_result, a_row
+from pace import loops
 from toy import harness, write_grid
 
 from harness.cli import status
@@ -88,11 +89,10 @@ def begin(grid: Grid, runs: Path, *, done: int, data: Path | None = None) -> lis
     return cells
 
 
-def test_it_is_planned_in_two_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
+def test_it_is_planned_in_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
     begin(grid, tmp_path, done=500)
-    began = time.process_time()  # not the clock on the wall: others may use the machine
-    plans = estimate(load_grid(grid.path).cells, tmp_path, toy_data)
-    assert time.process_time() - began < 2
+    plans, took = loops(lambda: estimate(load_grid(grid.path).cells, tmp_path, toy_data))
+    assert took < 40  # of a tenth of a second each; were a file read for each pair of cells, hundreds
     assert Counter(plan.state for plan in plans) == {"done": 500, "waiting": 500}
     assert {plan.steps for plan in plans} == {STEPS}
     assert sum(plan.spent for plan in plans) == pytest.approx(5000)
@@ -119,11 +119,10 @@ def test_a_fresh_process_imports_no_more_than_a_plan_needs(verb: str, grid: Grid
     assert not imported & NEEDLESS
 
 
-def test_its_finished_state_is_seen_in_five_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
+def test_its_finished_state_is_seen_in_seconds(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
     begin(grid, tmp_path, done=1000, data=toy_data)
-    began = time.process_time()
-    lines = seen(grid, tmp_path, toy_data)
-    assert time.process_time() - began < 5
+    lines, took = loops(lambda: seen(grid, tmp_path, toy_data))
+    assert took < 45
     assert len(lines) == 1001
     assert all(line.startswith("done  ") and line.endswith("full rSum 320.5") for line in lines[:-1])
     assert lines[-1] == "toy: 1000 done; 2:46:40 of training"
@@ -132,9 +131,8 @@ def test_its_finished_state_is_seen_in_five_seconds(grid: Grid, tmp_path: Path, 
 def test_a_thousand_cells_of_other_data_are_seen_as_quickly(grid: Grid, tmp_path: Path, toy_data: Path) -> None:
     """The data are looked at once, not for each cell."""
     cells = begin(grid, tmp_path, done=1000)
-    began = time.process_time()
-    found = retrain.find_others(cells, DataNow(toy_data))
-    assert time.process_time() - began < 2
+    found, took = loops(lambda: retrain.find_others(cells, DataNow(toy_data)))
+    assert took < 12
     assert len(found) == 1000
     lines = seen(grid, tmp_path, toy_data)
     assert all("trained on other data than" in line for line in lines[:1000])
