@@ -38,7 +38,7 @@ $(VENV)/.ready: $(VENV)/.demo
 	$(PIP) '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table, figure and page: 15 CPU minutes
+demo: $(VENV)/.demo ## Train the embedded benchmark (methods x noise rates), render its table, figure and page: 5 minutes on 2 idle cores
 	$(BIN)/harness run demo --jobs $(JOBS) $(SMALL) $(ARGS)
 	$(BIN)/harness report demo $(SMALL)
 
