@@ -11,6 +11,7 @@ from harness.evaluation.measures import MEASURES
 from harness.grids import load_grid
 from harness.grids.rooms import declarations
 from harness.ledger import Cell, Ledger
+from harness.ledger.command import SMALL
 from harness.spec import RunSpec
 from harness.tracking.records import flatten
 
@@ -103,7 +104,7 @@ def _cells(root: Path, grid: str | Path | None) -> list[Cell]:
 def _declared(grid: str) -> set[str]:
     """Fingerprints of a grid's cells as its file has them now: a cell that two grids share is kept under the first's
     name. Empty where there is no such file."""
-    file = grid.removesuffix("-smoke")
+    file = grid.removesuffix(SMALL)
     if not file.endswith(".toml") and file not in declarations("experiments"):
         return set()
     return {cell.fingerprint for cell in load_grid(file, smoke=grid != file).cells}

@@ -43,6 +43,7 @@ from harness.grids.overrides import refuse_axes
 from harness.grids.remember import remember
 from harness.grids.rooms import find, name_of, read_toml
 from harness.grids.tables import merge
+from harness.ledger.command import SMALL
 from harness.spec.explain import explain
 from harness.spec.run import Strict
 
@@ -85,7 +86,7 @@ def load_grid(
         HarnessError: one line about the first faulty cell: file, key, value, what is accepted.
     """
     path = find(str(word), "experiments")
-    table, name = read_toml(path), name_of(path, "experiments") + ("-smoke" if smoke else "")
+    table, name = read_toml(path), name_of(path, "experiments") + (SMALL if smoke else "")
     only, settings = only or {}, settings or {}
     given = [name, path.stem, table, smoke, dict(only), dict(settings)]
     return remember(given, path, lambda: _load(name, path, table, smoke, only, settings))

@@ -10,10 +10,10 @@ from harness.grids.expand import PlannedCell, axis_values, format_value
 from harness.grids.grid import Grid
 from harness.grids.overrides import laid
 from harness.grids.remember import remember
+from harness.ledger.command import SINGLE
 from harness.spec import fingerprint
 from harness.spec.facts import own_facts
 
-NAME = "train"  # of the grid: all such runs are one experiment in MLflow
 DEFAULTS = {"noise": "caption_level", "backbone": "vse_infinity"}  # CRCL's, the noise at its default rate of 0
 TITLE = "Runs described on the command line"
 
@@ -28,13 +28,13 @@ def single_run(settings: Mapping[str, Any]) -> Grid:
     Raises:
         HarnessError: one line: key, value, what is accepted.
     """
-    return remember([NAME, dict(settings)], Path(NAME), lambda: _single(settings))
+    return remember([SINGLE, dict(settings)], Path(SINGLE), lambda: _single(settings))
 
 
 def _single(settings: Mapping[str, Any]) -> Grid:
     from harness.grids.resolve import resolve_run  # imports torch
 
-    where = f"harness {NAME}"
+    where = f"harness {SINGLE}"
     run = laid({**DEFAULTS, **settings})
     for key, known in {"dataset": CARDS, "method": own_facts("method")}.items():
         if key not in run:
@@ -46,4 +46,4 @@ def _single(settings: Mapping[str, Any]) -> Grid:
     given = {key: format_value(value) for key, value in settings.items() if key not in shown} | {"seed": checked.seed}
     words = [*names.values(), *(f"{key}={label}" for key, label in given.items())]
     cell = PlannedCell(" ".join(words), names | given, checked, fingerprint(checked))
-    return Grid(NAME, TITLE, "", Path(NAME), axis_values([cell]), [cell], {})
+    return Grid(SINGLE, TITLE, "", Path(SINGLE), axis_values([cell]), [cell], {})

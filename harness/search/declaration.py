@@ -35,6 +35,7 @@ from harness.evaluation.measures import MEASURES
 from harness.grids import find, name_of, read_toml
 from harness.grids.resolve import resolve_run
 from harness.grids.tables import at, merge, nested
+from harness.ledger.command import SMALL
 from harness.search.space import Choices, Parameter, Point, Range
 from harness.spec import RunSpec
 from harness.spec.explain import explain
@@ -183,7 +184,7 @@ def load_sweep(word: str | Path, *, smoke: bool = False, trials: int | None = No
     parameters = {key: _parameter(key, table, base, path) for key, table in space.items()}
     values = _paper(paper, parameters, base, path)
     sweep = Sweep(
-        name=name_of(path, "sweeps") + ("-smoke" if smoke else ""),
+        name=name_of(path, "sweeps") + (SMALL if smoke else ""),
         title=file.title,
         claim=file.claim,
         path=path,
