@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_search_declaration import write
 from toy import harness, write_grid
 
 from harness.uris import hide, public, secrets, shown
@@ -71,3 +72,34 @@ def test_it_is_in_no_output(tmp_path: Path, toy_data: Path) -> None:
         if path.is_file() and not path.is_relative_to(tmp_path / "data") and SECRET.encode() in path.read_bytes()
     ]  # fmt: skip
     assert with_it == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mirrored")
+def test_a_search_shows_it_nowhere(tmp_path: Path, toy_data: Path) -> None:
+    """Its store takes the password and answers, and so does MLflow's: SQLite ignores a word that it does not know."""
+    (tmp_path / "data").symlink_to(toy_data)
+    spec = write(tmp_path)
+    stores = {name: f"sqlite:///file:{tmp_path}/{name}.db?uri=true&password={SECRET}" for name in ("trials", "mlflow")}
+    said = []
+    for words in (
+        ("sweep", spec, "--trials", "1", "--storage", stores["trials"]),
+        ("sweep", spec, "--trials", "2", "--storage", stores["trials"]),
+        ("sweep", spec, "--trials", "2"),
+        ("sweep", spec, "--trials", "2", "--storage", stores["trials"].replace("trials.db", "other.db")),
+        ("status",), ("report",), ("sync",),
+    ):  # fmt: skip
+        ran = harness(*words, cwd=tmp_path, MLFLOW_TRACKING_URI=stores["mlflow"])
+        assert "Traceback" not in ran.stderr, (words, ran.stderr)
+        said.append(ran.stdout + ran.stderr)
+    assert "toy: 2 trials, 2 complete" in said[1]
+    assert "its password is written nowhere" in said[2]
+    assert "was begun with" in said[3]
+    assert all(Path(tmp_path / f"{name}.db").stat().st_size for name in stores)
+    assert SECRET not in "".join(said)
+    with_it = [
+        path for path in tmp_path.rglob("*")
+        if path.is_file() and not path.is_relative_to(tmp_path / "data") and SECRET.encode() in path.read_bytes()
+    ]  # fmt: skip
+    assert with_it == []
+    assert any(path.suffix == ".html" for path in tmp_path.rglob("*.html")), "no page was looked at"
