@@ -29,7 +29,9 @@ from harness.clean.settings import Settings, settings_for
 from harness.cli import group
 from harness.data.build.pictures import Pictures
 from harness.data.formats import Row, read_captions
+from harness.errors import HarnessError
 
+outputs = import_module("harness.clean.outputs")
 verdict = import_module("harness.clean.verdict")
 flow = import_module("harness.clean.clean")  # the package has a function of that name
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
@@ -246,6 +248,35 @@ def test_marks_of_a_person_count_more(cleaned: Path, tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("a,b\n")
     assert "no columns row and mark" in str(say("--apply", tmp_path / "d.csv", "--out", out).exception)
     assert "no finished cleaning" in str(say("--apply", tmp_path / "d.csv", "--out", tmp_path / "none").exception)
+
+
+def test_marks_on_a_folder_with_a_text_beside_each_picture(tmp_path: Path) -> None:
+    """What an earlier decision had written does not stay, and another folder than the cleaned one is refused."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    out.mkdir()
+    for name in "ab":
+        draw(photos / f"{name}.png", "red", "circle", "blue", random.Random(0))
+        (photos / f"{name}.txt").write_text(f"picture {name}\n")
+    file = read_captions(photos)
+    (out / "summary.json").write_text(
+        json.dumps({"captions": str(photos), "sha256": file.sha256(), "columns": False, "marks": {}})
+    )
+    with open(out / "scores.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, outputs.COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows({"row": n, "image": f"{name}.png", "decision": "kept"} for n, name in enumerate("ab", start=1))
+
+    def marked(mark: str) -> tuple[list[str], list[str]]:
+        (tmp_path / "d.csv").write_text(f"row,image,caption,mark\n1,a.png,x,{mark}\n")
+        outputs.apply_decisions(out, tmp_path / "d.csv")
+        return tuple(sorted(path.name for path in (out / part).iterdir()) for part in ("cleaned", "dropped"))  # type: ignore[return-value]
+
+    assert marked("wrong") == (["b.txt"], ["a.txt"])
+    assert marked("right") == (["a.txt", "b.txt"], [])
+    (photos / "a.txt").write_text("another\n")
+    with pytest.raises(HarnessError, match="is not the file that was cleaned"):
+        marked("wrong")
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:

@@ -224,6 +224,67 @@ def test_webdataset(tmp_path: Path) -> None:
     assert [row.caption for row in read_captions(tmp_path / "out").rows] == ["Two cats, asleep", "again"]
 
 
+def lay(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_pictures_with_a_text_beside_each(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "d", {
+        "train/a.jpg": picture(), "train/a.txt": b"A red dog.\n\nA dog says wuff\n",
+        "val/b.PNG": picture("blue", "PNG"),
+        "val/b.caption": "Käse".encode("utf-16"), "README.txt": b"About this folder.", ".cache/c.txt": b"hidden",
+    })  # fmt: skip
+    file = read_captions(folder)
+    assert [(row.image, row.caption, row.split) for row in file.rows] == [
+        ("train/a.jpg", "A red dog.", "train"), ("train/a.jpg", "A dog says wuff", "train"),
+        ("val/b.PNG", "Käse", "dev"),
+    ]  # fmt: skip
+    assert Pictures(file.pictures).load("val/b.PNG", 4)[0, 0, 2] > 200
+    assert [row.where for row in file.rows] == ["train/a.txt, line 1", "train/a.txt, line 2", "val/b.caption"]
+    file.write(tmp_path / "out", [1, 2])
+    kept = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert [(path.name, path.read_text()) for path in kept] == [("a.txt", "A dog says wuff\n"), ("b.caption", "Käse\n")]
+
+
+def test_a_picture_without_a_text_and_a_text_without_a_picture_are_named(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "d", {"a.jpg": picture(), "a.txt": b"x", "b.jpg": picture(), "c.txt": b"y", "e.jpg": b"",
+                                  "e.txt": b""})  # fmt: skip
+    rows = read_captions(folder).rows
+    assert [(row.image, row.caption, row.split) for row in rows] == [
+        ("a.jpg", "x", None), ("b.jpg", "", None), ("", "y", None), ("e.jpg", "", None),
+    ]  # fmt: skip
+    with pytest.raises(HarnessError, match=r"d, b\.jpg: image and caption are needed"):
+        manifest_of(read_captions(folder))
+    read_captions(folder).write(tmp_path / "out", [0, 1])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
+    lay(folder, {"a.png": picture()})
+    with pytest.raises(HarnessError, match=r"a\.jpg and a\.png have one name; accepted: one picture and one text"):
+        read_captions(folder)
+
+
+def test_a_table_in_the_folder_of_each_split(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "d", {
+        "train/metadata.jsonl": b'{"file_name": "a.jpg", "text": "one"}\n{"file_name": "a.jpg", "text": "two"}\n',
+        "train/a.jpg": picture(), "validation/metadata.csv": b"file_name,text\nin/a.jpg,three\n",
+        "validation/in/a.jpg": picture("blue"),
+    })  # fmt: skip
+    file = read_captions(folder)
+    assert [(row.image, row.caption, row.split) for row in file.rows] == [
+        ("train/a.jpg", "one", "train"), ("train/a.jpg", "two", "train"), ("validation/in/a.jpg", "three", "dev"),
+    ]  # fmt: skip
+    assert file.rows[2].where == "validation/metadata.csv, line 2"
+    assert Pictures(file.pictures).load("validation/in/a.jpg", 4)[0, 0, 2] > 200
+    file.write(tmp_path / "out", [1, 2], {"score": [0.1, 0.2, 0.3]})
+    again = read_captions(tmp_path / "out")
+    assert [(row.image, row.caption, row.split) for row in again.rows] == [
+        ("train/a.jpg", "two", "train"), ("validation/in/a.jpg", "three", "dev"),
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "validation" / "metadata.csv").read_text().splitlines()[1] == "in/a.jpg,three,0.3"
+
+
 @pytest.mark.parametrize("kind", ["files", "webdataset", "parquet"])
 def test_img2dataset(kind: str, tmp_path: Path) -> None:
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

@@ -38,7 +38,7 @@ from harness.data.cards import DatasetCard
 from harness.data.descriptors import image_descriptors
 from harness.data.formats import CaptionFile, read_captions
 from harness.errors import HarnessError
-from harness.files import file_sha256, read_json, write_atomic, write_json
+from harness.files import read_json, write_atomic, write_json
 from harness.grids import load_grid
 from harness.grids.toml import to_toml
 from harness.ledger import Cell
@@ -125,7 +125,7 @@ def clean(task: Task, say: Say) -> Cleaned | None:
     say(f"{task.captions}: {len(file.rows):,} pairs, {file.kind}")
     work = task.out / "work"
     work.mkdir(parents=True, exist_ok=True)
-    _refuse_other(task, work)
+    _refuse_other(task, file, work)
     pictures = Pictures(source_of(task.images, file))
     findings, language = _look(file, pictures, say)
     unusable = {finding.row for finding in findings if finding.kind in UNUSABLE}
@@ -282,12 +282,12 @@ def _alternatives(cell: Cell, whole: Dataset, pairs: NDArray[np.int64], device: 
     return best_alternatives(load_networks(network), split, split.image_of_caption, pairs, where)
 
 
-def _refuse_other(task: Task, work: Path) -> None:
+def _refuse_other(task: Task, file: CaptionFile, work: Path) -> None:
     """HarnessError where OUT holds the work on other captions or with other features."""
     now = {
         "captions": str(task.captions.absolute()),
         "images": None if task.images is None else str(task.images.absolute()),
-        "sha256": file_sha256(task.captions), "encoder": task.encoder, "regions": task.regions,
+        "sha256": file.sha256(), "encoder": task.encoder, "regions": task.regions,
         "tokenizer": task.tokenizer, "seed": task.seed, "format of the copies": COPIES_FORMAT,
     }  # fmt: skip
     before = read_json(work / "task.json")

@@ -1,6 +1,7 @@
 """What a user gets: their file without the wrong pairs and with those alone, all scores, what was noticed, a sum-up."""
 
 import csv
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from harness.clean.estimates import Cut
 from harness.clean.verdict import ranks
 from harness.data.formats import CaptionFile, read_captions
 from harness.errors import HarnessError
-from harness.files import file_sha256, read_json, write_atomic, write_json
+from harness.files import read_json, write_atomic, write_json
 from harness.printing.sheet import sheet
 
 COLUMNS = (
@@ -84,7 +85,7 @@ def write_all(found: Cleaned, records: list[dict[str, Any]], *, columns: bool) -
     cut = found.verdict.cut(found.task.cut)
     summary = {
         "captions": str(found.task.captions.absolute()),
-        "sha256": file_sha256(found.task.captions),
+        "sha256": found.file.sha256(),
         "pairs": len(records),
         "judged": len(found.usable),
         "ranking": found.task.ranking,
@@ -119,7 +120,8 @@ def apply_decisions(out: Path, decisions: Path) -> Written:
     if summary is None or not (out / "scores.csv").is_file():
         raise HarnessError(f"{out}: no finished cleaning; accepted: the --out of one; run `harness clean` there first")
     captions = Path(summary["captions"])
-    if file_sha256(captions) != summary["sha256"]:
+    file = read_captions(captions)
+    if file.sha256() != summary["sha256"]:
         raise HarnessError(
             f"{captions}: is not the file that was cleaned; accepted: that one; bring it back, or clean anew"
         )
@@ -133,7 +135,7 @@ def apply_decisions(out: Path, decisions: Path) -> Written:
     for row, mark in marks.items():
         records[row - 1] |= {"decision": MARKS[mark], "reason": f"marked {mark}"}
     summary["marks"] = {"file": str(decisions), **Counter(marks.values())}
-    return _write(out, read_captions(captions), records, summary, [])
+    return _write(out, file, records, summary, [])
 
 
 def _read_marks(path: Path, records: Sequence[dict[str, Any]]) -> dict[int, str]:
@@ -173,6 +175,8 @@ def _write(
     columns = {name: [record[name] for record in records] for name in OWN_COLUMNS} if summary["columns"] else None
     targets = [out / f"cleaned{file.suffix}", out / f"dropped{file.suffix}"]
     for target, rows in zip(targets, (kept, dropped), strict=True):
+        if target.is_dir():  # texts of an earlier decision
+            shutil.rmtree(target)
         file.write(target, rows, columns)
     summary |= {"kept": len(kept), "dropped": len(dropped),
                 "reasons": dict(Counter(r["reason"] for r in records if r["decision"] == "dropped"))}  # fmt: skip

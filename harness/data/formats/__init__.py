@@ -53,6 +53,8 @@ def read_captions(path: Path) -> CaptionFile:
 
 def _read_folder(path: Path) -> CaptionFile:
     """A folder by what lies in it."""
+    from harness.data.formats.folders import SplitFolders, TextsBeside, pairs_in, split_folders
+
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         from harness.data.formats.hub import HubDataset
 
@@ -60,6 +62,8 @@ def _read_folder(path: Path) -> CaptionFile:
     for name in METADATA:
         if (path / name).is_file():
             return read_captions(path / name)
+    if tables := split_folders(path, METADATA):
+        return SplitFolders(path, {folder: read_captions(table) for folder, table in tables.items()})
     if next(path.rglob("*.parquet"), None):
         from harness.data.formats.parquet import Parquet
 
@@ -68,4 +72,6 @@ def _read_folder(path: Path) -> CaptionFile:
         from harness.data.formats.webdataset import WebDataset
 
         return WebDataset(path)
+    if pairs := pairs_in(path):
+        return TextsBeside(path, pairs)
     raise unknown(path, f"a folder with {listed(sorted(p.name for p in path.iterdir()), 4)}")

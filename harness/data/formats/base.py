@@ -1,11 +1,13 @@
 """What every file of captions is: rows, and a way to write some of them again as they were."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.errors import HarnessError, suggest
+from harness.files import file_sha256
 from harness.uris import shown
 
 # Names of columns as people have them, the best first; case does not matter.
@@ -24,10 +26,12 @@ SPLITS = {
 }  # fmt: skip
 UNLISTED = ""  # the split of a picture that the lists beside its file name in none
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jfif", ".avif")
+TEXTS = (".txt", ".caption", ".cap")  # files of one picture's captions
 ACCEPTED = (
     "accepted: a table with a header (CSV or TSV, columns such as image and caption, split if there is one), "
-    "Flickr's captions.txt, *.token or results.csv, Karpathy's dataset_*.json, COCO captions, metadata.jsonl, "
-    "webdataset tars, img2dataset's parquet, a Hugging Face dataset"
+    "Flickr's captions.txt, *.token or results.csv, Karpathy's dataset_*.json, COCO captions, metadata.jsonl "
+    "(also one for each split), a folder with name.txt beside name.jpg, webdataset tars, img2dataset's parquet, a "
+    "Hugging Face dataset"
 )
 
 
@@ -62,6 +66,10 @@ class CaptionFile:
         self.path = path
         self.rows: list[Row] = []
         self.pictures: Any = None
+
+    def sha256(self) -> str:
+        """Hex digest: of the file's bytes, of a folder its pairs'."""
+        return file_sha256(self.path) or hashlib.sha256(repr([astuple(row) for row in self.rows]).encode()).hexdigest()
 
     def write(self, path: Path, kept: Sequence[int], columns: Mapping[str, Sequence[object]] | None = None) -> None:
         """Write the rows `kept` (indices, ascending) in the file's own format, untouched.

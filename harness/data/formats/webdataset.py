@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.data.build.sources import TarSource
-from harness.data.formats.base import CAPTION, PICTURES, CaptionFile, Row, listed, one_line, pick, unknown
+from harness.data.formats.base import CAPTION, PICTURES, TEXTS, CaptionFile, Row, listed, one_line, pick, unknown
 from harness.errors import HarnessError
-
-TEXTS = (".txt", ".caption", ".cap")
 
 
 class WebDataset(CaptionFile):
