@@ -46,7 +46,7 @@ DAMAGES: dict[str, Damage] = {
 }
 FILES = (
     "spec.json", "result.json", "metrics.jsonl", "noise.npy", "labels.npy", "label_history.npy", "pairs.npz",
-    "ranks.npz", "model.safetensors",
+    "ranks.npz", "model.safetensors", "vocabulary.json", "heartbeat.json",
 )  # fmt: skip
 EVERY = [(file, damage) for file in FILES for damage in DAMAGES]
 REPORT = """

@@ -84,6 +84,7 @@ def compile_latex(folder: Path, document: str) -> str:
     return (folder / "all.log").read_text(errors="replace")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("pdflatex") and shutil.which("bibtex")), reason="there is no LaTeX")
 def test_every_declared_report_fits_its_column(every: dict[str, Rendered], tmp_path: Path) -> None:
     """In the sizes that TeX itself measures; with every BibTeX entry."""

@@ -32,9 +32,12 @@ SHORT: Mapping[str, dict[str, Any]] = {
 
 # Steps ahead are dear, and `resume` takes one at each place: the slow tests have it, and the toys that step ahead too.
 DEAR = ("mscn", "npc")
+PEERS = ("ncr", "bicro")  # two networks, each step of both
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in PEERS else name for name in METHODS]
+)
 def test_every_method_passes(name: str) -> None:
     only = [title for title in ALONE if title != "resume" or name not in DEAR]
     check_method(name, only=only, **SHORT.get(name, {}))

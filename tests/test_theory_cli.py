@@ -41,6 +41,7 @@ def test_it_writes_table_and_figures_the_same_twice(tmp_path: Path) -> None:
     assert {"transform", "candidates", "eta", "q", "noise", "beta", "measured", "theory", "cases"} <= set(frame)
 
 
+@pytest.mark.slow
 def test_a_broken_bound_is_exit_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = robustness.spread
     monkeypatch.setattr(robustness, "spread", lambda *a: right(*a) / 2)

@@ -188,6 +188,7 @@ def test_a_launcher_looks_at_what_can_change(grid: Grid, tmp_path: Path, monkeyp
     assert {looks[cell] for cell in cells[600:] if cell not in running} == {1}
 
 
+@pytest.mark.slow
 def test_four_launchers_train_no_cell_twice(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

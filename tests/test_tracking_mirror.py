@@ -279,6 +279,7 @@ def _mirror_in_a_process(runs: Path, begin: Any) -> None:
         mirror_cell(store, cell)
 
 
+@pytest.mark.slow
 def test_two_launchers_at_once_on_a_fresh_store_log_nothing_twice(runs: Path) -> None:
     (runs.parent / "mlflow.db").unlink()
     cells = [make_cell(runs, f"{seed:016x}", seed=seed) for seed in range(3)]

@@ -238,6 +238,7 @@ def test_what_is_not_there_is_not_mirrored(runs: Path) -> None:
     assert not list((runs.parent).glob("wandb/offline-run-*"))
 
 
+@pytest.mark.slow
 def test_none_shows_a_run_nowhere_until_it_is_synced(
     workplace: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,6 +160,7 @@ def test_a_run_without_a_step_is_told_and_drawn(trained: dict[str, Cell]) -> Non
     assert list(figures(trained["zero_shot"])) == ["curves"]
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_scores_and_reports_it(tmp_path: Path, model: Path, toy_data: Path) -> None:
     cells(tmp_path, model)
     where = ("--data", toy_data)

@@ -83,6 +83,7 @@ def result(cell: Cell) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_two_processes_train_what_one_trains(
@@ -111,6 +112,7 @@ def arrays(cell: Cell, name: str) -> list[np.ndarray]:
     return list(found.values()) if name.endswith("npz") else [found]
 
 
+@pytest.mark.slow
 def test_what_ranks_exchange_is_what_one_process_computes(tmp_path: Path) -> None:
     done = python(*TORCHRUN, Path(__file__).parent / "two_ranks.py", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -196,6 +198,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Cel
     return finish(new_cell(tmp_path_factory.mktemp("undisturbed")), toy_data)
 
 
+@pytest.mark.slow
 def test_in_float32_losses_and_labels_agree(tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
     agree(finish(new_cell(tmp_path), toy_data, processes=1), undisturbed)
 
@@ -212,6 +215,7 @@ def agree(one: Cell, other: Cell) -> None:
     np.testing.assert_allclose(np.load(other.path("labels.npy")), labels, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_kill_9_in_mid_epoch_and_continued_with_two_changes_nothing(
     tmp_path: Path, toy_data: Path, undisturbed: Cell
 ) -> None:
@@ -267,6 +271,7 @@ def test_sigterm_stops_both_after_one_checkpoint(tmp_path: Path, toy_data: Path,
     assert outcome(finish(cell, toy_data)) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_other_and_is_no_failure(tmp_path: Path, toy_data: Path) -> None:
     cell = new_cell(tmp_path)
     worker = start(cell, toy_data)
@@ -311,6 +316,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_failure_of_one_process_ends_both_and_is_told(tmp_path: Path, toy_data: Path) -> None:
     cell = new_cell(tmp_path)
     (tmp_path / "failing.py").write_text(FAILING)
@@ -324,6 +330,7 @@ def test_a_failure_of_one_process_ends_both_and_is_told(tmp_path: Path, toy_data
     assert 'raise ValueError("out of luck")' in failure["traceback"]
 
 
+@pytest.mark.slow
 def test_held_and_done_end_every_process_with_their_status(tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
     worker = start(undisturbed, toy_data)
     assert worker.communicate(timeout=900)[0] == f"already done: {undisturbed.name}\n"

@@ -122,6 +122,7 @@ def test_kill_9_again_and_again_changes_nothing(tmp_path: Path, toy_data: Path, 
     assert outcome(cell) == undisturbed
 
 
+@pytest.mark.slow
 def test_sigterm_writes_a_checkpoint_first(tmp_path: Path, toy_data: Path, undisturbed: dict[str, Any]) -> None:
     cell = new_cell(tmp_path)
     worker = start(cell, toy_data)
@@ -211,6 +212,7 @@ def test_labels_survive_a_new_piece_and_the_network_does_not(
     assert not torch.equal(weights["image_pool.score.weight"], other["image_pool.score.weight"])
 
 
+@pytest.mark.slow
 def test_a_cell_that_somebody_holds_is_left_alone(tmp_path: Path, toy_data: Path) -> None:
     cell = new_cell(tmp_path)
     worker = start(cell, toy_data)

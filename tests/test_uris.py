@@ -48,6 +48,7 @@ def test_no_password_is_shown(word: str) -> None:
     assert word not in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mirrored")
 def test_it_is_in_no_output(tmp_path: Path, toy_data: Path) -> None:
     (tmp_path / "data").symlink_to(toy_data)
