@@ -210,3 +210,16 @@ def test_a_damaged_journal_is_one_line(tmp_path: Path, content: str) -> None:
     with pytest.raises(HarnessError, match=r"journal.log: is damaged .* start the sweep again") as said:
         open_storage(None, tmp_path)
     assert "\n" not in str(said.value)
+
+
+def test_what_a_killed_launcher_left_goes_with_the_next(toy: Sweep, tmp_path: Path) -> None:
+    """Also where it had no trial, and died while it wrote its claim."""
+    folder = tmp_path / "s"
+    living = Study(toy, folder)
+    dead = folder / "launchers" / "0123456789ab"
+    dead.mkdir()
+    (dead / ".claim.json.1.tmp").write_text("{")
+    Study(toy, folder).close()
+    assert [path.name for path in (folder / "launchers").iterdir()] == [living.id]
+    living.close()
+    assert list((folder / "launchers").iterdir()) == []

@@ -73,12 +73,16 @@ class Study:
                 if held is None:
                     self._study.set_user_attr("folder", token)
                     self._study.set_metric_names([sweep.objective])
-        self.id = uuid.uuid4().hex[:12]
-        self._me = folder / "launchers" / self.id
-        self._me.mkdir(parents=True)
-        taken = Claim.take(self._me)
-        assert taken is not None
-        self._claim = taken
+            launchers = folder / "launchers"
+            launchers.mkdir(exist_ok=True)
+            for other in launchers.iterdir():
+                self._lives(other.name)  # clears up after those that are dead
+            self.id = uuid.uuid4().hex[:12]
+            self._me = launchers / self.id
+            self._me.mkdir()
+            taken = Claim.take(self._me)
+            assert taken is not None
+            self._claim = taken
 
     def close(self) -> None:
         self._claim.release()
@@ -178,6 +182,7 @@ class Study:
         return trial
 
     def _lives(self, launcher: str | None) -> bool:
+        """Whether a launcher is at work; the folder of one that is not goes."""
         if launcher is None:  # killed between making a trial and signing it: nobody is there now, this has the lock
             return False
         folder = self.folder / "launchers" / launcher
