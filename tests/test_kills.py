@@ -31,6 +31,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Cel
     return finished(tmp_path_factory.mktemp("whole"), CRCL, toy_data)
 
 
+def left_in(folder: Path) -> list[Path]:
+    """What no finished work leaves: temporary files and checkpoints."""
+    return [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.name.startswith("checkpoint")]
+
+
 def rows(cell: Cell) -> list[dict[str, object]]:
     return [{**row, "time": 0, "seconds": 0, "system": {}} for row in cell.rows()]
 
@@ -51,7 +56,7 @@ def kill_and_continue(number: int, folder: Path, data: Path, undisturbed: Cell) 
     assert result is not None
     assert expected is not None
     assert result["test"] == expected["test"]
-    assert not [path.name for path in again.folder.iterdir() if path.name.endswith((".tmp", ".new"))], number
+    assert left_in(again.folder) == [], number
     return True
 
 
@@ -180,7 +185,7 @@ def kill_a_search(number: int, runs: Path, data: Path, searched: Path) -> bool:
         for name in ("model.safetensors", "labels.npy", "label_history.npy", "noise.npy"):
             assert cell.path(name).read_bytes() == whole.path(name).read_bytes(), (number, name)
         assert rows(cell) == rows(whole), number
-    assert not [path for path in runs.rglob("*") if path.name.endswith((".tmp", ".new"))], number
+    assert left_in(runs) == [], number
     return True
 
 

@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 from harness.files import read_json, write_atomic, write_json
 from harness.grids import single_run
 from harness.ledger import Cell, Claim, ClaimLost, Ledger, claim
+from harness.ledger.cell import CHECKPOINTS
 from harness.ledger.command import made_by
 
 
@@ -41,6 +42,17 @@ def test_states_follow_the_files(cell: Cell) -> None:
     cell.write_result(a_result())
     assert cell.state() == "done"
     assert cell.failure() is None
+
+
+def test_a_done_cell_keeps_no_checkpoint(cell: Cell) -> None:
+    """Where its worker was killed between writing the result and deleting them."""
+    for name in CHECKPOINTS:
+        cell.path(name).write_bytes(b"x")
+    cell.tidy()
+    assert all(cell.path(name).exists() for name in CHECKPOINTS)  # it waits, and continues from one
+    cell.write_result(a_result())
+    cell.tidy()
+    assert not any(cell.path(name).exists() for name in CHECKPOINTS)
 
 
 def test_one_of_many_gets_the_claim(cell: Cell) -> None:

@@ -154,6 +154,8 @@ def run_cells(
     """
     states = {cell: cell.state() for cell in cells}
     waiting = [cell for cell in cells if states[cell] != "done"]
+    for cell in set(cells).difference(waiting):
+        cell.drop_checkpoints()  # where a worker was killed before it did so
     pool = Pool(worker_command(data, worker_options), engine, waiting, budget=budget)
     deaths: Counter[Cell] = Counter()
     told: set[Cell] = set()

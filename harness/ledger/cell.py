@@ -18,6 +18,7 @@ from harness.spec.fingerprint import ALGORITHM
 
 State = Literal["waiting", "running", "interrupted", "failed", "done", "damaged"]
 FILES = ("noise.npy", "labels.npy", "pairs.npz", "ranks.npz", "model.safetensors")  # of which a result keeps the sha256
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt", "checkpoint.pt.new")  # the last where a writer was killed
 
 
 class Cell:
@@ -163,10 +164,19 @@ class Cell:
         return self._seen[name][1]
 
     def tidy(self) -> None:
-        """Delete the temporary files of dead workers, unless somebody works on the cell."""
+        """Delete the temporary files of dead workers, unless somebody works on the cell, and a done cell's checkpoints,
+        if its worker was killed before it did so."""
         with FileLock(self.path(claim.LOCK)):
-            if self.state() not in ("running", "damaged"):
+            state = self.state()
+            if state not in ("running", "damaged"):
                 remove_leftovers(self.folder)
+            if state == "done":
+                self.drop_checkpoints()
+
+    def drop_checkpoints(self) -> None:
+        """Of a done cell, which is never continued."""
+        for name in CHECKPOINTS:
+            self.path(name).unlink(missing_ok=True)
 
     # -- for the holder of the claim -------------------------------------------------------------------------------
 

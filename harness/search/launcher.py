@@ -178,6 +178,7 @@ class Launcher:
                     f"{cell.name}: its run {cell.fingerprint} was {why}: the data changed while the sweep was at work; "
                     "start it again, and it says what to do"
                 )
+            cell.drop_checkpoints()  # where its worker was killed before it did so
             value = result["dev"][self.sweep.objective[4:]]
             self._end(one, lambda: self.study.complete(one.trial, value, cell.name, result["dev"]))
         elif bad:

@@ -52,6 +52,7 @@ def work(cell: Cell, data: Path, machine: Machine) -> Outcome:
 def _claimed(cell: Cell) -> tuple[Outcome | None, Claim | None]:
     """The claim, or why there is nothing to do."""
     if cell.state() == "done":
+        cell.drop_checkpoints()  # its worker may have been killed before it did so
         return "already done", None
     if damage := cell.damage():
         raise HarnessError(damage)
@@ -177,7 +178,7 @@ def _run(cell: Cell, data: Path, machine: Machine, claim: Claim | None, stop: St
             "parameters": sum(p.numel() for backbone in backbones for p in backbone.parameters()),
         }
     )
-    _drop_checkpoints(cell)
+    cell.drop_checkpoints()
 
 
 def _tell_tokenising(claim: Claim | None, stop: StopSignal, share: float) -> None:
@@ -195,14 +196,8 @@ def _taken_over(cell: Cell, run: RunSpec, dataset: Dataset, machine: Machine, cl
         device = machine.torch_device()
         take_over(cell, twin, _now(), lambda networks: score_test(networks, dataset, run, device))
         print(f"scored anew: the training is that of {twin.fingerprint}, which had other test protocols")
-        _drop_checkpoints(cell)
+        cell.drop_checkpoints()
     return bool(broadcast(twin is not None))
-
-
-def _drop_checkpoints(cell: Cell) -> None:
-    """A done cell is never continued."""
-    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
-        cell.path(name).unlink(missing_ok=True)
 
 
 def _now() -> str:
