@@ -26,7 +26,8 @@ def command() -> None:
     "--captions",
     type=click.Path(path_type=Path),
     help="A table (CSV, TSV) with columns such as image and caption, split if there is one; or Flickr's captions.txt, "
-    "*.token or results.csv, Karpathy's or COCO's JSON, metadata.jsonl, webdataset, parquet, a Hugging Face dataset.",
+    "*.token or results.csv, Karpathy's or COCO's JSON, metadata.jsonl, name.txt beside name.jpg, webdataset, parquet, "
+    "a Hugging Face dataset.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to make, best in the data folder: data/NAME.")
 @click.option(

@@ -104,17 +104,20 @@ def pairs_in(path: Path) -> Pairs:
         HarnessError: two pictures, or two texts, share a name.
     """
     found: dict[Path, list[Path | None]] = {}
+    twice: tuple[Path, Path] | None = None
     for file in _files(path):
-        place = (PICTURES, TEXTS).index(next(ends for ends in (PICTURES, TEXTS) if file.suffix.lower() in ends))
+        place = 0 if file.suffix.lower() in PICTURES else 1
         pair = found.setdefault(file.with_suffix(""), [None, None])
-        if pair[place] is not None:
-            raise HarnessError(
-                f"{path}: {pair[place]} and {file} have one name; accepted: one picture and one text of a name; rename "
-                "one of them"
-            )
+        if other := pair[place]:
+            twice = twice or (other, file)
         pair[place] = file
-    pairs = {key: (picture, text) for key, (picture, text) in found.items()}
-    return pairs if any(picture and text for picture, text in pairs.values()) else {}
+    if not any(picture and text for picture, text in found.values()):
+        return {}
+    if twice:
+        raise HarnessError(
+            f"{path}: {twice[0]} and {twice[1]} have one name; accepted: one picture and one text of a name; rename one"
+        )
+    return {key: (picture, text) for key, (picture, text) in found.items()}
 
 
 def _files(path: Path) -> Iterator[Path]:
