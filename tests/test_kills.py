@@ -1,7 +1,7 @@
 """SIGKILL at every file operation of a run, of a build and of a search: the same command ends with the same bytes, and
 leaves nothing behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,14 @@ SAME = ("model.safetensors", "labels.npy", "label_history.npy", "noise.npy", "pa
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Cell:
     return finished(tmp_path_factory.mktemp("whole"), CRCL, toy_data)
+
+
+def kills(kill: Callable[[int], bool]) -> int:
+    """Kill at every operation there is; how many."""
+    number = 0
+    while kill(number):
+        number += 1
+    return number
 
 
 def left_in(folder: Path) -> list[Path]:
@@ -68,10 +76,7 @@ def test_a_kill_at_a_file_operation(number: int, tmp_path: Path, toy_data: Path,
 
 @pytest.mark.long
 def test_a_kill_at_every_file_operation(tmp_path: Path, toy_data: Path, undisturbed: Cell) -> None:
-    number = 0
-    while kill_and_continue(number, tmp_path / str(number), toy_data, undisturbed):
-        number += 1
-    assert number > 100
+    assert kills(lambda number: kill_and_continue(number, tmp_path / str(number), toy_data, undisturbed)) > 100
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +119,7 @@ def test_a_build_killed_at_a_file_operation(
 def test_a_build_killed_at_every_file_operation(
     tmp_path: Path, built: tuple[Path, Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = 0
-    while kill_a_build(number, tmp_path, built, monkeypatch):
-        number += 1
-    assert number > 20
+    assert kills(lambda number: kill_a_build(number, tmp_path, built, monkeypatch)) > 20
 
 
 class Ended(Worker):
@@ -197,7 +199,4 @@ def test_a_search_killed_at_a_file_operation(number: int, tmp_path: Path, toy_da
 
 @pytest.mark.long
 def test_a_search_killed_at_every_file_operation(tmp_path: Path, toy_data: Path, searched: Path) -> None:
-    number = 0
-    while kill_a_search(number, tmp_path / str(number), toy_data, searched):
-        number += 1
-    assert number > 250
+    assert kills(lambda number: kill_a_search(number, tmp_path / str(number), toy_data, searched)) > 250

@@ -48,6 +48,14 @@ def test_no_password_is_shown(word: str) -> None:
     assert word not in said
 
 
+def with_it(folder: Path) -> list[Path]:
+    """The files below a workplace, but for its data, in which the password stands."""
+    return [
+        path for path in folder.rglob("*")
+        if path.is_file() and not path.is_relative_to(folder / "data") and SECRET.encode() in path.read_bytes()
+    ]  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("mirrored")
 def test_it_is_in_no_output(tmp_path: Path, toy_data: Path) -> None:
@@ -68,11 +76,7 @@ def test_it_is_in_no_output(tmp_path: Path, toy_data: Path) -> None:
         said.append(ran.stdout + ran.stderr)
     assert SECRET not in "".join(said[:-1])
     assert "***" in "".join(said)
-    with_it = [
-        path for path in tmp_path.rglob("*")
-        if path.is_file() and not path.is_relative_to(tmp_path / "data") and SECRET.encode() in path.read_bytes()
-    ]  # fmt: skip
-    assert with_it == []
+    assert with_it(tmp_path) == []
 
 
 @pytest.mark.slow
@@ -96,11 +100,7 @@ def test_a_search_shows_it_nowhere(tmp_path: Path, toy_data: Path) -> None:
     assert "toy: 2 trials, 2 complete" in said[1]
     assert "its password is written nowhere" in said[2]
     assert "was begun with" in said[3]
-    assert all(Path(tmp_path / f"{name}.db").stat().st_size for name in stores)
+    assert all((tmp_path / f"{name}.db").stat().st_size for name in stores)
     assert SECRET not in "".join(said)
-    with_it = [
-        path for path in tmp_path.rglob("*")
-        if path.is_file() and not path.is_relative_to(tmp_path / "data") and SECRET.encode() in path.read_bytes()
-    ]  # fmt: skip
-    assert with_it == []
-    assert any(path.suffix == ".html" for path in tmp_path.rglob("*.html")), "no page was looked at"
+    assert with_it(tmp_path) == []
+    assert any(tmp_path.rglob("*.html")), "no page was looked at"
