@@ -175,8 +175,9 @@ class Cell:
 
     def drop_checkpoints(self) -> None:
         """Of a done cell, which is never continued."""
-        for name in CHECKPOINTS:
-            self.path(name).unlink(missing_ok=True)
+        for path in map(self.path, CHECKPOINTS):
+            if path.exists():  # a disk that is read-only refuses to delete what is not there
+                path.unlink(missing_ok=True)
 
     # -- for the holder of the claim -------------------------------------------------------------------------------
 
