@@ -62,6 +62,9 @@ def test_the_fair_sweeps_ask_the_same_of_every_method() -> None:
         run = sweep.run(sweep.paper)
         epochs = sum(phase.epochs for phase in build(run.method).phases(run.schedule.epochs, 115))
         assert 6 <= epochs <= 7, sweep.name
+        for key, parameter in sweep.space.items():
+            if key.endswith("warmup_epochs, schedule.epochs"):
+                assert {sum(choice) for choice in parameter.probes()} == {6}, sweep.name
         assert "schedule.lr" in sweep.space
 
 
@@ -94,6 +97,13 @@ def test_a_declaration_in_a_folder_of_a_room_has_a_name_of_its_own(
         ("", '"method.beta" = { low = 0.0, high = 0.5 }', "(what the run has): method.beta = 0.8 is outside of 0"),
         ("", '"method.beta" = { choices = [0.8, 0.8] }', "0.8 is there twice; drop one"),
         ("", '"method.pieces" = { choices = [[1, 1], [0, 1]] }', "method.pieces.0 = 0"),
+        ("", '"method.beta, schedule.lr" = { low = 0.0, high = 1.0 }', "keys that go together have no range"),
+        ("", '"method.beta, schedule.lr" = { choices = [[0.8, 1e-3], [0.8]] }', "[0.8]; accepted: choices ="),
+        ("", '"method.beta, schedule.lr" = { choices = [0.8, 0.9] }', "0.8; accepted: choices = [[...], ...]"),
+        ("", '"method.beta, schedule.lrr" = { choices = [[0.8, 1], [0.8, 2]] }', "schedule.lrr: unknown key; did you"),
+        ("", '"method.beta, seed" = { choices = [[0.8, 1], [0.8, 2]] }', "'seed' is not searched"),
+        ("", BETA + '\n"schedule.lr, method.beta" = { choices = [[0.1, 0.8], [0.2, 0.8]] }', "; drop one"),
+        ("", '"method.beta, method.tau" = { choices = [[0.8, 0.05], [0.8, 0.0]] }', "method.tau = 0.0: accepted: more"),
         ("", '"schedule.batch_size" = { low = 16.0, high = 256.0 }', "accepted: a whole number"),
         ("", '"noise.rate" = { low = 0.0, high = 0.5 }', "'noise.rate' is not searched"),
         ("", 'seed = { choices = [0, 1] }', "'seed' is not searched"),
@@ -157,6 +167,22 @@ def test_points_and_values() -> None:
     assert pieces.points() == ["7-32", "7-7-32"]
     assert pieces.value("7-7-32") == [7, 7, 32]
     assert pieces.point([7, 32]) == "7-32"
+
+
+def test_keys_that_go_together_move_together(tmp_path: Path) -> None:
+    space = '"method.beta, schedule.lr" = { choices = [[0.8, 5e-4], [0.5, 1e-3]] }'
+    sweep = load_sweep(write(tmp_path, space, rest="\n[confirm]\nseeds = [3]"))
+    (key,) = sweep.paper
+    assert sweep.paper == {key: [0.8, 5e-4]}  # what the run has
+    other = sweep.values({key: "0.5-0.001"})
+    run = sweep.run(other)
+    assert (run.method.parameters["beta"], run.schedule.lr) == (0.5, 1e-3)
+    path = tmp_path / "best.toml"
+    path.write_text(best_toml(sweep, TrialRow(1, "COMPLETE", 1.0, sweep.points(other), "", None, ""), other))
+    assert [(cell.run.method.parameters["beta"], cell.run.schedule.lr) for cell in load_grid(path).cells] == [
+        (0.5, 1e-3),
+        (0.8, 5e-4),
+    ]
 
 
 def test_trials_read_back_as_they_were_written(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ paper = { "method.beta" = 0.8 }  # trial 0; without it the values that the run h
 [space]
 "method.beta" = { low = 0.0, high = 0.99 }          # step, log
 "method.pieces" = { choices = [[7, 32], [7, 7, 32]] }
+"method.warmup_epochs, schedule.epochs" = { choices = [[2, 4], [3, 3], [5, 1]] }  # keys that go together
 
 [confirm]
 seeds = [0, 1, 2]                # NAME_best.toml trains the winner and the paper's setting with these
@@ -181,6 +182,7 @@ def load_sweep(word: str | Path, *, smoke: bool = False, trials: int | None = No
     if smoke:
         run, space, paper = merge(run, file.smoke.run), {**space, **file.smoke.space}, {**paper, **file.smoke.paper}
     base = resolve_run(run, str(path)).table()
+    _each_once(space, path)
     parameters = {key: _parameter(key, table, base, path) for key, table in space.items()}
     values = _paper(paper, parameters, base, path)
     sweep = Sweep(
@@ -204,20 +206,44 @@ def load_sweep(word: str | Path, *, smoke: bool = False, trials: int | None = No
 
 
 def _parameter(key: str, table: dict[str, Any], base: dict[str, Any], path: Path) -> Parameter:
-    part, dot, rest = key.partition(".")
-    if part not in PARTS or not dot or rest == "name":
-        accepted = "; ".join(f"{part}.KEY" for part in PARTS)
-        raise HarnessError(
-            f"{path}: space: {key!r} is not searched; accepted: {accepted}, so that all trials answer one question"
-        )
-    siblings = base[part]
-    if isinstance(siblings, dict) and rest not in siblings:
-        raise HarnessError(f"{path}: space: {key}: unknown key; {suggest(rest, siblings.keys() - {'name'})}")
+    keys = split(key)
+    for name in keys:
+        part, dot, rest = name.partition(".")
+        if part not in PARTS or not dot or rest == "name":
+            accepted = "; ".join(f"{part}.KEY" for part in PARTS)
+            raise HarnessError(
+                f"{path}: space: {name!r} is not searched; accepted: {accepted}, so that all trials answer one question"
+            )
+        siblings = base[part]
+        if isinstance(siblings, dict) and rest not in siblings:
+            raise HarnessError(f"{path}: space: {name}: unknown key; {suggest(rest, siblings.keys() - {'name'})}")
     kind: type[Parameter] = Choices if "choices" in table else Range
     try:
-        return kind(**table)
+        parameter = kind(**table)
     except ValidationError as error:
         raise HarnessError(_line(error, f'{path}: space."{key}"', kind.model_fields)) from None
+    if len(keys) > 1:
+        _check_the_choices(parameter, keys, f'{path}: space."{key}"')
+    return parameter
+
+
+def _check_the_choices(parameter: Parameter, keys: list[str], where: str) -> None:
+    """Raises `HarnessError` where keys that go together have not each a value in every choice."""
+    accepted = f"choices = [[...], ...], each a list of {len(keys)}: a value of {', one of '.join(keys)}"
+    if isinstance(parameter, Range):
+        raise HarnessError(f"{where}: keys that go together have no range; accepted: {accepted}")
+    for choice in parameter.choices:
+        if not isinstance(choice, list) or len(choice) != len(keys):
+            raise HarnessError(f"{where}: {choice!r}; accepted: {accepted}")
+
+
+def _each_once(space: Iterable[str], path: Path) -> None:
+    seen: dict[str, str] = {}
+    for key in space:
+        for name in split(key):
+            if name in seen:
+                raise HarnessError(f'{path}: space: {name} stands in "{seen[name]}" and in "{key}"; drop one')
+            seen[name] = key
 
 
 def _line(error: ValidationError, where: str, accepted: Iterable[str]) -> str:
@@ -234,7 +260,7 @@ def _paper(given: Values, space: dict[str, Parameter], base: dict[str, Any], pat
             raise HarnessError(f"{path}: paper: {key!r} is not in the space; {suggest(key, space)}")
     values = {}
     for key, parameter in space.items():
-        value = given.get(key, at(base, key))
+        value = given.get(key, _value_of(base, key))
         if value is None:
             raise HarnessError(f'{path}: paper: the run says nothing of {key}; write paper = {{ "{key}" = ... }}')
         try:
@@ -256,8 +282,21 @@ def _try_the_ends(sweep: Sweep) -> None:
             raise HarnessError(f'{sweep.path}: space."{key}": the sampler "grid" needs a step or choices')
 
 
+def split(key: str) -> list[str]:
+    """A key of the space as keys of the run: several, divided by commas, where they go together."""
+    return [name.strip() for name in key.split(",")]
+
+
+def _value_of(run: dict[str, Any], key: str) -> Any:
+    """What the run has at a key of the space: a list of values for several keys."""
+    values = [at(run, name) for name in split(key)]
+    return values[0] if len(values) == 1 else values
+
+
 def laid_over(run: dict[str, Any], values: Values) -> dict[str, Any]:
     """The table [run] with a trial's values in their places."""
     for key, value in values.items():
-        run = merge(run, nested(key, value))
+        names = split(key)
+        for name, part in zip(names, [value] if len(names) == 1 else value, strict=True):
+            run = merge(run, nested(name, part))
     return run
