@@ -76,7 +76,8 @@ class Study:
             launchers = folder / "launchers"
             launchers.mkdir(exist_ok=True)
             for other in launchers.iterdir():
-                self._lives(other.name)  # clears up after those that are dead
+                if not self._lives(other.name):
+                    shutil.rmtree(other, ignore_errors=True)
             self.id = uuid.uuid4().hex[:12]
             self._me = launchers / self.id
             self._me.mkdir()
@@ -182,15 +183,12 @@ class Study:
         return trial
 
     def _lives(self, launcher: str | None) -> bool:
-        """Whether a launcher is at work; the folder of one that is not goes."""
+        """Whether a launcher is at work."""
         if launcher is None:  # killed between making a trial and signing it: nobody is there now, this has the lock
             return False
         folder = self.folder / "launchers" / launcher
         holder = claim.read(folder)
-        if holder is not None and claim.alive(holder, folder):
-            return True
-        shutil.rmtree(folder, ignore_errors=True)
-        return False
+        return holder is not None and claim.alive(holder, folder)
 
 
 def _begun(sweep: Sweep, folder: Path, url: str | None) -> dict[str, Any] | None:

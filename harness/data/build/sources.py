@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol
 
+from harness.data.formats.base import PICTURES
 from harness.errors import HarnessError
 
 ACCEPTED = "accepted: a folder of pictures, a zip archive, or a tar"
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 class Source(Protocol):
@@ -44,7 +44,7 @@ class Names:
             base = _composed(name.rpartition("/")[2])
             short.setdefault(base, []).append(name)
             stem, dot, end = base.rpartition(".")
-            if dot + end.lower() in ENDINGS:
+            if dot + end.lower() in PICTURES:
                 stems.setdefault(stem, []).append(name)
                 stems.setdefault(_composed(name)[: -len(end) - 1], []).append(name)
         self._short = {name: found[0] for name, found in short.items() if len(found) == 1}
