@@ -58,11 +58,11 @@ sweep-momentum: setup ## Search the momentum coefficient beta on the dev split (
 	$(BIN)/harness sweep momentum --jobs $(JOBS) $(SMALL) $(ARGS)
 	$(BIN)/harness report momentum $(SMALL)
 
-rivals: setup ## Train all methods on the embedded benchmark (3 seeds, 3 noise rates) and render their tables: hours
+rivals: setup ## Train all methods on the embedded benchmark (3 seeds, 5 noise rates) and render their tables: hours
 	$(BIN)/harness run rivals --jobs $(JOBS) $(SMALL) $(ARGS)
 	$(BIN)/harness report rivals rivals_ranks $(SMALL)
 
-fair: setup ## Search each method's own hyperparameters on dev, with the same number of trials for all: days
+fair: setup ## Search each method's own hyperparameters on dev, with the same number of trials for all: hours
 	@for sweep in $(FAIR); do $(BIN)/harness sweep $$sweep $(SMALL) --jobs $(JOBS) $(ARGS) || exit $$?; done
 
 results: setup ## Write the figures of the demo's runs to the file that the README's table is of; BY=NAME of who trained them
