@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 LEADER = {"arrowstyle": "-", "color": "#C8C8C8", "linewidth": 0.7, "shrinkB": 4, "relpos": (0, 0.5)}
 
 
@@ -23,7 +24,8 @@ class Point:
 
 
 def draw_points(points: list[Point], title: str, subtitle: str, xlabel: str, ylabel: str) -> "Figure":
-    """The lower and the further left the better; names at the right edge, each with a line to its point."""
+    """The lower and the further left the better; costs on a logarithmic axis, names at the right, each with a line to
+    its point."""
     made, [axes] = style.figure(7.2, max(4.2, 1.6 + 0.24 * len(points)))
     style.head(made, title, subtitle)
     if not points:
@@ -31,11 +33,10 @@ def draw_points(points: list[Point], title: str, subtitle: str, xlabel: str, yla
         return made
     highest = max(point.lost + point.spread for point in points)
     lowest = min(0.0, *(point.lost - point.spread for point in points))
-    right = max(point.cost for point in points)
+    left, right = min(point.cost for point in points) / 1.2, max(point.cost for point in points) * 1.2
     low, high = lowest - 0.05 * (highest - lowest), highest + 0.05 * (highest - lowest)
     gap = 0.24 / (made.get_size_inches()[1] - 1.4) * (high - low)
-    heights = style.spread([point.lost for point in points], gap, low, high)
-    edge = right * 1.12
+    heights = style.spread([point.lost for point in points], gap, low + gap, high)
     for number, (point, height) in enumerate(zip(points, heights, strict=True)):
         colour = style.COLOURS[number % len(style.COLOURS)]
         marker = style.MARKERS[number % len(style.MARKERS)]
@@ -43,10 +44,14 @@ def draw_points(points: list[Point], title: str, subtitle: str, xlabel: str, yla
             point.cost, point.lost, yerr=point.spread or None, fmt=marker, color=colour, elinewidth=1, capsize=2
         )
         axes.annotate(
-            point.name, (point.cost, point.lost), (edge, height), textcoords="data", va="center", fontsize=8.5,
+            point.name, (point.cost, point.lost), (right, height), textcoords="data", va="center", fontsize=8.5,
             color=style.INK, arrowprops=LEADER,
         )  # fmt: skip
-    axes.set_xlim(0, right * 1.5)
+    axes.set_xscale("log")
+    axes.set_xlim(left, right * (right / left) ** 0.65)  # room for the names
+    axes.set_xticks([tick for tick in TICKS if left <= tick <= right])
+    axes.set_xticks([], minor=True)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(low, high)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
