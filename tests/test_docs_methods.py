@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_tables import tables
 
 from harness.methods import METHODS
 
@@ -20,16 +21,6 @@ PUBLISHED = [
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())
 ]
 SECTIONS = ["Idea", "Equations", "Hyperparameters", "Our numbers beside published ones", "Cost"]
-
-
-def tables(text: str) -> Iterator[dict[str, str]]:
-    """Each row of each table, by the words over its columns."""
-    heads: list[str] = []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
-        if cells and heads and not cells[0].startswith(":-"):
-            yield dict(zip(heads, cells, strict=True))
-        heads = heads if cells and heads else cells
 
 
 def printed(name: str) -> Iterator[dict[str, str]]:

@@ -49,6 +49,16 @@ def test_every_cell_of_a_smoke_grid_trains(name: str, tmp_path: Path, toy_data: 
         assert (cell.result() or {})["test"]["full"]["rsum"] > 0
 
 
+def test_the_grids_that_repeat_settings_of_the_rivals_have_theirs() -> None:
+    rivals = {cell.fingerprint: cell.place for cell in load_grid("rivals").cells}
+    variants, ablation = load_grid("variants").cells, load_grid("srem_ablation").cells
+    methods = {cell.place["method"] for cell in variants}
+    ours = [rivals[cell.fingerprint] for cell in variants if cell.fingerprint in rivals]
+    assert {(place["method"], place["noise.rate"]) for place in ours} == {(method, 0.4) for method in methods}
+    assert len(ours) == len(variants) / 2
+    assert all(cell.fingerprint in rivals for cell in ablation if cell.place["variant"] == "whole")
+
+
 @pytest.mark.parametrize("name", sorted(declarations("experiments")))
 def test_every_smoke_grid_fits_the_embedded_benchmark(name: str) -> None:
     """A freeze counted in steps, say, must end before a piece does."""

@@ -206,7 +206,7 @@ def load_sweep(word: str | Path, *, smoke: bool = False, trials: int | None = No
 
 
 def _parameter(key: str, table: dict[str, Any], base: dict[str, Any], path: Path) -> Parameter:
-    keys = split(key)
+    keys = _split(key)
     for name in keys:
         part, dot, rest = name.partition(".")
         if part not in PARTS or not dot or rest == "name":
@@ -240,7 +240,7 @@ def _check_the_choices(parameter: Parameter, keys: list[str], where: str) -> Non
 def _each_once(space: Iterable[str], path: Path) -> None:
     seen: dict[str, str] = {}
     for key in space:
-        for name in split(key):
+        for name in _split(key):
             if name in seen:
                 raise HarnessError(f'{path}: space: {name} stands in "{seen[name]}" and in "{key}"; drop one')
             seen[name] = key
@@ -282,21 +282,21 @@ def _try_the_ends(sweep: Sweep) -> None:
             raise HarnessError(f'{sweep.path}: space."{key}": the sampler "grid" needs a step or choices')
 
 
-def split(key: str) -> list[str]:
+def _split(key: str) -> list[str]:
     """A key of the space as keys of the run: several, divided by commas, where they go together."""
     return [name.strip() for name in key.split(",")]
 
 
 def _value_of(run: dict[str, Any], key: str) -> Any:
     """What the run has at a key of the space: a list of values for several keys."""
-    values = [at(run, name) for name in split(key)]
+    values = [at(run, name) for name in _split(key)]
     return values[0] if len(values) == 1 else values
 
 
 def laid_over(run: dict[str, Any], values: Values) -> dict[str, Any]:
     """The table [run] with a trial's values in their places."""
     for key, value in values.items():
-        names = split(key)
+        names = _split(key)
         for name, part in zip(names, [value] if len(names) == 1 else value, strict=True):
             run = merge(run, nested(name, part))
     return run
