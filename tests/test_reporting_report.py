@@ -12,14 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
-from ledger_toys import a_row
 from reporting_toys import make_grid, make_report, rsum_of, train, write_pairs
 
 from harness.cli import report as report_verb
-from harness.cli import ui as ui_verb
 from harness.errors import HarnessError
 from harness.grids import Grid, declarations, load_grid
 from harness.ledger import Ledger
@@ -27,8 +24,6 @@ from harness.methods import METHODS
 from harness.printing.latex import escape
 from harness.reporting import load_report, render, write_report
 from harness.reporting.declaration import Lines
-from harness.reporting.figures.curves import draw_one, figures
-from harness.reporting.figures.style import spread
 from harness.reporting.page import write_page
 from harness.reporting.reports.series import collect_lines
 from harness.reporting.rows.published import Published
@@ -440,68 +435,6 @@ def test_with_no_name_every_report_is_written_and_a_faulty_one_is_told(
     outcome = runner.invoke(report_verb.command, [str(here / "toy_report.toml"), "--runs", "runs", "--out", "out"])
     anchors = re.findall(r'<section id="(report-[^"]*)"', (here / "out" / "index.html").read_text())
     assert anchors == ["report-momentum", "report-toy-report"]  # what was written before stays on the page
-
-
-def test_a_runs_curves_break_at_pieces_and_mark_the_selected_epoch() -> None:
-    values = [{"dev/rsum": 10.0 * e, "labels/auc": None if e == 0 else 0.5} for e in range(4)]
-    rows = [a_row(e, piece=e // 2, epoch_in_piece=e % 2, values=values[e]) for e in range(4)]
-    made = draw_one("a run", rows, {"piece": 1, "epoch": 0})
-    above, below = made.axes
-    data = [(list(line.get_xdata()), list(line.get_ydata())) for line in above.get_lines()]
-    assert ([1, 2], [0.0, 10.0]) in data
-    assert ([3, 4], [20.0, 30.0]) in data
-    assert ([3], [20.0]) in data  # the selected epoch's ring
-    assert {"selected: 20.0", "piece 2"} <= {text.get_text() for text in above.texts}
-    assert ([2, 3, 4], [0.5, 0.5, 0.5]) in [(list(n.get_xdata()), list(n.get_ydata())) for n in below.get_lines()]
-
-
-def test_a_run_without_labels_has_one_panel_and_one_without_epochs_no_figure(here: Path) -> None:
-    assert len(draw_one("a run", [a_row(0, values={"dev/rsum": 1.0})]).axes) == 1
-    grid = make_grid(here)
-    cell = Ledger(here / "runs").add(grid.cells[0].entry("toy"))
-    assert figures(cell) == {}
-    cell.append_row(a_row(0, values={"dev/rsum": 1.0}))
-    assert list(figures(cell)) == ["curves"]
-
-
-def test_labels_are_spread_apart_in_order_and_within_the_axes() -> None:
-    rng = np.random.default_rng(0)
-    for count in (1, 2, 5, 9):
-        for _ in range(50):
-            wanted = list(rng.choice([0.0, 0.1, 0.5, 0.52, 0.9, 1.0, 1.2], count))
-            placed = spread(wanted, 0.1, 0.0, 1.0)
-            assert all(-1e-9 <= height <= 1 + 1e-9 for height in placed)
-            by_height = sorted(range(count), key=lambda i: placed[i])
-            assert all(placed[b] - placed[a] >= 0.1 - 1e-9 for a, b in itertools.pairwise(by_height))
-            assert all(wanted[a] <= wanted[b] for a, b in itertools.pairwise(by_height))
-    assert spread([0.2, 0.5, 0.8], 0.1, 0, 1) == [0.2, 0.5, 0.8]  # nothing moves without need
-    assert spread([0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.45, 0.55])
-
-
-def test_the_pages_need_a_store_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(HarnessError, match=r"mlflow.db: there is no tracking store yet; `harness run GRID`"):
-        CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs")], catch_exceptions=False)
-
-
-def test_the_pages_are_served_on_this_machine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "mlflow.db").touch()
-    called = []
-    monkeypatch.setattr(os, "execve", lambda *what: called.append(what))
-    outcome = CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs"), "--port", "5993"])
-    assert "http://127.0.0.1:5993/" in outcome.output
-    [(_, words, environment)] = called
-    pairs = dict(itertools.pairwise(words))
-    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
-    assert (pairs["--host"], pairs["--workers"]) == ("127.0.0.1", "1")
-    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
-
-
-def test_a_tracking_server_has_its_own_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
-    outcome = CliRunner().invoke(ui_verb.command, ["--runs", str(tmp_path / "runs")], catch_exceptions=False)
-    assert "its pages are at https://mlflow.example.org" in outcome.output
 
 
 def test_a_reconstruction_is_said_over_the_table(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
